@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from ..errors import BousaiKitError, GuardError
-from ._terminal import Bar, emit, emit_ready, emitted, forget, note, plain
+from bousai_kit.errors import BousaiKitError, GuardError
+from bousai_kit.cli._terminal import Bar, emit, emit_ready, emitted, forget, note, plain
 
 if TYPE_CHECKING:
-    from ..workbench import Workbench
+    from bousai_kit.workbench import Workbench
 
 __all__ = [
     "Bar",
@@ -166,8 +166,8 @@ async def bench_for_cli(**kwargs: Any) -> AsyncIterator[Workbench]:
 
     Further keyword arguments go to `open_workbench`.
     """
-    from ..settings import load_settings
-    from ..workbench import open_workbench
+    from bousai_kit.settings import load_settings
+    from bousai_kit.workbench import open_workbench
 
     bench = await open_workbench(settings=load_settings(overrides=overrides()), **kwargs)
     try:
