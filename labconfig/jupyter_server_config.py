@@ -1,0 +1,36 @@
+"""JupyterLab as `bousai lab` starts it: loopback only, no news, and no outputs in saved notebooks."""
+
+from typing import Any
+
+VOLATILE = ("widgets", "signature")
+
+
+def strip_outputs(model: dict[str, Any], **_: Any) -> None:
+    """Before a notebook is saved: leave out results, counts and widget state (they may name people)."""
+    if model.get("type") != "notebook" or not isinstance(model.get("content"), dict):
+        return
+    content = model["content"]
+    for name in VOLATILE:
+        content.get("metadata", {}).pop(name, None)
+    for cell in content.get("cells", ()):
+        if cell.get("cell_type") == "code":
+            cell["outputs"] = []
+            cell["execution_count"] = None
+            for name in ("execution", "ExecuteTime"):
+                cell.get("metadata", {}).pop(name, None)
+
+
+if "get_config" in globals():  # loaded by JupyterLab, not by a test
+    c = globals()["get_config"]()
+    c.ServerApp.ip = "127.0.0.1"
+    c.ServerApp.open_browser = False
+    c.ServerApp.allow_root = True  # in a container
+    c.ServerApp.terminals_enabled = False
+    c.ServerApp.quit_button = False
+    c.ServerApp.answer_yes = True  # Ctrl-C stops without asking
+    c.ContentsManager.pre_save_hook = strip_outputs
+    c.FileContentsManager.delete_to_trash = False
+    c.LabApp.check_for_updates_class = "jupyterlab.handlers.announcements.NeverCheckForUpdate"
+    c.LabApp.news_url = None
+    c.LabApp.extension_manager = "readonly"
+    c.LabServerApp.blocked_extensions_uris = ""
