@@ -1,0 +1,27 @@
+"""``bousai doctor``."""
+
+from __future__ import annotations
+
+import typer
+
+from . import Json, bench_for_cli, emit, run
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def doctor(as_json: Json = False) -> None:
+        """設定・鍵・時計・トークン・スコープ・Bot・受信・台帳・ログを確認します。"""
+
+        async def main() -> int:
+            from ..doctor import examine
+
+            async with bench_for_cli() as bench:
+                found = await examine(bench)
+            emit(found.as_json(), found.render_text(), as_json)
+            return 0 if found.ok else 2
+
+        run(main)
