@@ -1,5 +1,9 @@
 """JupyterLab as `bousai lab` starts it: loopback only, no news, and no outputs in saved notebooks."""
 
+import os
+import signal
+import threading
+import time
 from typing import Any
 
 VOLATILE = ("widgets", "signature")
@@ -20,6 +24,13 @@ def strip_outputs(model: dict[str, Any], **_: Any) -> None:
                 cell.get("metadata", {}).pop(name, None)
 
 
+def end_with(parent: int) -> None:
+    """Do not outlive `bousai lab`, however it ended (a kernel ends with its server)."""
+    while os.getppid() == parent:
+        time.sleep(2)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 if "get_config" in globals():  # loaded by JupyterLab, not by a test
     c = globals()["get_config"]()
     c.ServerApp.ip = "127.0.0.1"
@@ -34,3 +45,6 @@ if "get_config" in globals():  # loaded by JupyterLab, not by a test
     c.LabApp.news_url = None
     c.LabApp.extension_manager = "readonly"
     c.LabServerApp.blocked_extensions_uris = ""
+    starter = os.environ.pop("BOUSAI_LAB_PARENT", "")
+    if os.name == "posix" and starter:
+        threading.Thread(target=end_with, args=(int(starter),), daemon=True).start()
