@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bousai_kit.errors import BousaiKitError, GuardError
 from bousai_kit.cli._terminal import Bar, emit, emit_ready, emitted, forget, note, plain
+from bousai_kit.errors import BousaiKitError, GuardError
 
 if TYPE_CHECKING:
     from bousai_kit.workbench import Workbench

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
         no_browser: Annotated[bool, typer.Option("--no-browser", help="ブラウザーを開きません。")] = False,
         time_scale: Annotated[float, typer.Option(min=0.01, help="サンドボックスの時計の速さ。")] = 20.0,
         seed: Annotated[int, typer.Option(help="サンドボックスの乱数の種。")] = 1,
-        json: Annotated[bool, typer.Option("--json", help="準備ができると必ず JSON を 1 行出します。")] = False,
+        json: Annotated[bool, typer.Option("--json", help="既定でも JSON を 1 行出します。")] = False,
     ) -> None:
         """ノートブック（JupyterLab）を開きます。止めるには Ctrl-C を押します。"""
         from bousai_kit.lab import serve_lab
