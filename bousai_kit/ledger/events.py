@@ -1,0 +1,159 @@
+"""What is written (`NewEvent`), what is read (`Event`), and the step between."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bousai_kit.ledger.chain import content_digest, event_hash
+
+__all__ = ["Draft", "Event", "NewEvent", "draft", "microseconds", "moment"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be written.
+
+    Parameters
+    ----------
+    stream : str
+        ``callbacks``, ``drill:<id>``, ``apply:<id>``, ``export:<service>``.
+    kind : str
+        ``dispatch.intended`` …
+    subject : str
+        Whom or what it is about: a user id, a room, a step; never a name.
+    body : mapping
+        Anything JSON can hold (no NaN); keys are strings.
+    once : str, optional
+        At most one event with this key is ever written, whichever process tries.
+    """
+
+    stream: str
+    kind: str
+    subject: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    once: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as it stands in the ledger.
+
+    Attributes
+    ----------
+    seq : int
+        1, 2, 3, … without a gap.
+    recorded_at : datetime
+        Aware UTC, the kit's clock when it was handed over.
+    body : mapping
+        Treat as read-only.
+    prev_hash, hash, salt : str
+        See `bousai_kit.ledger.chain`.
+    """
+
+    seq: int
+    recorded_at: datetime
+    stream: str
+    kind: str
+    subject: str
+    body: Mapping[str, Any]
+    once: str | None
+    prev_hash: str
+    hash: str
+    salt: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A checked event that only lacks its place in the chain."""
+
+    recorded_at: int
+    stream: str
+    kind: str
+    subject: str
+    body: str
+    once: str | None
+    salt: str
+    content: str
+
+    def placed(self, seq: int, prev_hash: str) -> Event:
+        """The event at this place of the chain."""
+        own = event_hash(seq, self.recorded_at, self.stream, self.kind, self.content, prev_hash)
+        return Event(
+            seq,
+            moment(self.recorded_at),
+            self.stream,
+            self.kind,
+            self.subject,
+            json.loads(self.body),
+            self.once,
+            prev_hash,
+            own,
+            self.salt,
+        )
+
+
+def microseconds(at: datetime) -> int:
+    """Aware time → µs since the epoch."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """µs since the epoch → aware UTC."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def draft(event: NewEvent, at: datetime) -> Draft:
+    """Check an event and fix its text, so that nothing about it can fail while it is written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A field is not text, or holds what JSON or UTF-8 cannot hold. The value is not in the message.
+    """
+    for name, text in (("stream", event.stream), ("kind", event.kind), ("subject", event.subject)):
+        _check(name, text, empty=name == "subject")
+    if event.once is not None:
+        _check("once", event.once, empty=False)
+    if not isinstance(event.body, Mapping):
+        raise TypeError("body must be a mapping")
+    try:
+        body = json.dumps(
+            dict(event.body), ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+        )
+        body.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("body holds text that is no valid Unicode") from None
+    except RecursionError:
+        raise ValueError("body is nested too deeply") from None
+    except TypeError:
+        raise TypeError("body holds a value that JSON cannot hold, or keys of different types") from None
+    salt = secrets.token_hex(16)
+    return Draft(
+        microseconds(at),
+        event.stream,
+        event.kind,
+        event.subject,
+        body,
+        event.once,
+        salt,
+        content_digest(salt, event.subject, body, event.once),
+    )
+
+
+def _check(name: str, text: object, *, empty: bool) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a string")
+    if "\0" in text or not (text or empty):
+        raise ValueError(f"{name} is empty or holds a NUL")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} is no valid Unicode") from None
