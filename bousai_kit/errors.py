@@ -306,8 +306,9 @@ class ProtocolViolation(LineWorksError):
 
 
 class TruncatedExport(ProtocolViolation):
-    """The export ends with ``downloadLogs error``: rows are missing."""
+    """The export ends with ``downloadLogs error``: rows are missing. ``raw`` is the export as it came."""
 
+    raw: bytes = b""
     default_hint = "ログの取得が途中で切れました。同じ期間をもう一度取得してください。"
 
 

@@ -1,0 +1,304 @@
+"""When the next request of an operation may leave. Pure decisions: no I/O, no clock, no waiting.
+
+Limits count per API operation and minute for the whole domain, and whether the server counts in fixed
+windows, in a sliding window or with a token bucket is not said. One rule is right for all three: a request
+leaves only while fewer than L others are unanswered or were answered less than one window ago (send k
+waits for the *answer* of send k − L plus one window), so no span of one window holds more than L arrivals.
+
+Beside it stands the server's word (`RateLimit-Remaining`, `RateLimit-Reset`): the first request after a
+rest goes alone as a probe, and when others use the same limit no more leave than the server said are left.
+A 429 stops the whole operation until the reset; where no header says when that is, 2ⁿ s, and the rest is
+spaced evenly. Full use for 30 minutes leaves half the rate (the vendor's rule), won back by resting.
+
+Source: reference part 1 §2.5, part 2 §5.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["WINDOW_S", "Concurrency", "Limits", "Pacer", "known_limit", "read_limits"]
+
+WINDOW_S = 60.0
+DEFAULT_LIMIT = 240
+KNOWN_LIMITS: Mapping[str, int] = {
+    "channels.create": 10,
+    "audit": 10,
+    "monitoring": 10,
+    "boards": 60,
+}
+"""Requests a minute by operation or by its family (the part before the dot); paid plans. Learned anew from
+the first answer's headers, so that Free (60) needs no setting."""
+
+_GUARD_S = 0.02  # the server's clock runs through the same minute a little differently
+_PROBE_PATIENCE_S = 3.0  # a probe that hangs does not hold everybody up
+_SHARED_FOR_S = 300.0
+_PEAK_WINDOWS = 30
+_REFUSAL_STEPS = 4  # 2^n, n = 0…4
+_NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an answer says of its operation's limit; None where a header is missing or unreadable.
+
+    Attributes
+    ----------
+    limit, remaining : int or None
+        Requests in a window, and how many are left of them.
+    reset_s : float or None
+        Seconds until the window resets (a duration, not an epoch).
+    """
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset_s: float | None = None
+
+
+def known_limit(operation: str) -> int:
+    """Requests a minute that are known for an operation before its first answer."""
+    family = operation.partition(".")[0]
+    return KNOWN_LIMITS.get(operation, KNOWN_LIMITS.get(family, DEFAULT_LIMIT))
+
+
+def read_limits(headers: Mapping[str, str]) -> Limits:
+    """Read the limit headers; junk counts as missing.
+
+    Parameters
+    ----------
+    headers : mapping
+        Case-insensitive (as httpx's), or with lower-case names.
+    """
+    limit = _number(headers.get("ratelimit-limit"))
+    remaining = _number(headers.get("ratelimit-remaining"))
+    reset = _number(headers.get("ratelimit-reset"))
+    return Limits(
+        limit=int(limit) if limit is not None and limit >= 1 else None,
+        remaining=int(remaining) if remaining is not None else None,
+        reset_s=min(reset, WINDOW_S) if reset is not None else None,
+    )
+
+
+def _number(text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text.split(",", 1)[0].split(";", 1)[0])
+    except ValueError:
+        return None
+    return value if 0 <= value < 1e12 else None
+
+
+class Pacer:
+    """The budget of one operation of one domain. Times are seconds of one monotonic clock.
+
+    Parameters
+    ----------
+    limit : int
+        Requests a window, until an answer says otherwise.
+    window_s : float
+        Length of the window in seconds.
+
+    Notes
+    -----
+    ``ready_at`` is asked, ``sent`` told with each departure; each departure ends in exactly one of
+    ``answered``, ``refused`` (429), ``lost`` (no answer) and ``unsent``.
+    """
+
+    def __init__(self, limit: int = DEFAULT_LIMIT, *, window_s: float = WINDOW_S) -> None:
+        self.limit = limit
+        self.window_s = window_s
+        self.blocked_until = -_NEVER
+        self._out: dict[int, float] = {}
+        self._tickets = 0
+        self._last_sent = -_NEVER
+        self._answers: list[float] = []  # times of answers, ascending
+        self._oldest = 0  # index of the first answer less than a window old
+        self._last_answer = -_NEVER
+        self._probing = True
+        self._left: int | None = None  # the server's word …
+        self._left_from = -_NEVER  # … when it was first given …
+        self._left_until = -_NEVER  # … and when it loses its force
+        self._shared_until = -_NEVER
+        self._spacing = 0.0
+        self._refusals = 0
+        self._last_refusal = -_NEVER
+        self._credit = float(self._peak_credit())
+        self._credit_at: float | None = None
+
+    # -- asking ---------------------------------------------------------------------------------------
+
+    def ready_at(self, now: float) -> float:
+        """The earliest moment at which one more request may leave; ``inf``: an answer has to come first."""
+        self._refresh(now)
+        out = len(self._out)
+        at = max(now, self.blocked_until)
+        if self._probing and out:
+            at = max(at, self._last_sent + _PROBE_PATIENCE_S)
+        over = len(self._answers) - self._oldest + out - self.limit
+        if over >= 0:
+            if out >= self.limit:
+                return _NEVER
+            at = max(at, self._answers[self._oldest + over] + self.window_s + _GUARD_S)
+        if self._left is not None and self._left <= out:
+            if out and self._left > 0:
+                return _NEVER
+            at = max(at, self._left_until)
+        if self._spacing:
+            at = max(at, self._last_sent + self._spacing)
+        if self._credit < 1.0:
+            at = max(at, now + (1.0 - self._credit) / self._half_rate())
+        return at
+
+    @property
+    def left(self) -> int | None:
+        """What the server said is left, less what has gone since; None while unknown."""
+        return None if self._left is None else max(0, self._left - len(self._out))
+
+    @property
+    def shared(self) -> bool:
+        """Somebody else uses the same limit, as far as the last answers showed."""
+        return self._last_answer < self._shared_until
+
+    # -- telling --------------------------------------------------------------------------------------
+
+    def sent(self, now: float) -> int:
+        """A request leaves; the ticket names it later."""
+        self._refresh(now)
+        self._tickets += 1
+        self._out[self._tickets] = now
+        self._last_sent = now
+        self._credit -= 1.0
+        return self._tickets
+
+    def unsent(self, ticket: int) -> None:
+        """It never left this machine: the budget is given back."""
+        if self._out.pop(ticket, None) is not None:
+            self._credit += 1.0
+
+    def lost(self, ticket: int, now: float) -> None:
+        """No answer came; the server may have counted it until now."""
+        if self._out.pop(ticket, None) is not None:
+            self._note(now)
+            if self._left is not None:
+                self._left = max(0, self._left - 1)
+
+    def answered(self, ticket: int, now: float, limits: Limits) -> None:
+        """An answer other than 429 came."""
+        sent = self._out.get(ticket)
+        if sent is None:
+            return
+        if sent >= self.blocked_until:
+            self._probing = False
+            self._refusals = 0
+        self._ease(now)
+        self._learn(limits)
+        if limits.remaining is None:
+            if self._left is not None:
+                self._left = max(0, self._left - 1)
+        else:
+            own = len(self._answers) - bisect_right(self._answers, sent - self.window_s) + len(self._out)
+            if limits.remaining + own < self.limit:
+                self._shared_until = now + _SHARED_FOR_S
+            self._hear(limits, sent, now)
+        del self._out[ticket]
+        self._note(now)
+
+    def refused(self, ticket: int, now: float, limits: Limits) -> float:
+        """A 429 came: the whole operation rests. Seconds until it may go on."""
+        sent = self._out.pop(ticket, now)
+        self._credit += 1.0
+        self._learn(limits)
+        if limits.reset_s is not None:
+            wait = max(1.0, limits.reset_s) + _GUARD_S
+        else:
+            wait = float(2 ** min(self._refusals, _REFUSAL_STEPS))
+            if sent >= self._last_refusal:
+                self._spacing = min(max(self._spacing * 1.5, self.window_s / self.limit), self.window_s)
+        if sent >= self._last_refusal:  # those that were under way together count once
+            self._refusals += 1
+        self._last_refusal = now
+        self._shared_until = now + _SHARED_FOR_S
+        self._probing, self._left = True, None
+        self.blocked_until = max(self.blocked_until, now + wait)
+        return self.blocked_until - now
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _refresh(self, now: float) -> None:
+        edge = now - self.window_s - _GUARD_S
+        while self._oldest < len(self._answers) and self._answers[self._oldest] <= edge:
+            self._oldest += 1
+        if self._oldest > 4 * self.limit + 1000:
+            del self._answers[: self._oldest - 2 * self.limit]
+            self._oldest = 2 * self.limit
+        if self._left is not None and now >= self._left_until:
+            self._left = None
+            self._probing = self._probing or now < self._shared_until
+        if not self._out and now - self._last_answer > 1.5 * self.window_s:
+            self._probing, self._left = True, None  # others may have used it meanwhile
+        if self._credit_at is not None and now > self._credit_at:
+            self._credit = min(
+                float(self._peak_credit()), self._credit + (now - self._credit_at) * self._half_rate()
+            )
+        self._credit_at = now if self._credit_at is None else max(now, self._credit_at)
+
+    def _hear(self, limits: Limits, sent: float, now: float) -> None:
+        """Take the server's word; answers that overtook each other count as the lowest of them."""
+        remaining = limits.remaining or 0
+        if self._left is None or sent >= self._left_from:
+            self._left, self._left_from = remaining, now
+        else:
+            self._left = min(self._left, remaining)
+        reset = self.window_s if limits.reset_s is None else limits.reset_s
+        self._left_until = now + reset + 0.25  # whole seconds, rounded who knows how
+
+    def _learn(self, limits: Limits) -> None:
+        if limits.limit is not None and limits.limit != self.limit:
+            self._credit *= limits.limit / self.limit
+            self.limit = limits.limit
+
+    def _ease(self, now: float) -> None:
+        if self._spacing and now - self._last_refusal > self.window_s:
+            self._spacing /= 1.5
+            self._last_refusal = now
+            if self._spacing < 0.9 * self.window_s / self.limit:
+                self._spacing = 0.0
+
+    def _note(self, now: float) -> None:
+        self._answers.append(now)
+        self._last_answer = now
+
+    def _half_rate(self) -> float:
+        return self.limit / 2 / self.window_s
+
+    def _peak_credit(self) -> int:
+        return _PEAK_WINDOWS * max(1, self.limit // 2) + self.limit // 2
+
+
+class Concurrency:
+    """How many requests may be under way at once; the server's number is not documented.
+
+    Starts at 16, halves when a 429 comes although requests are left, never below 4, and grows again by 2
+    each quiet minute.
+    """
+
+    def __init__(self, *, start: int = 16, floor: int = 4) -> None:
+        self.limit = start
+        self._most = start
+        self._floor = floor
+        self._changed_at = -_NEVER
+
+    def pushed_back(self, now: float) -> None:
+        """A 429 came while `RateLimit-Remaining` was above 0; several within a second count once."""
+        if now - self._changed_at > 1.0:
+            self.limit = max(self._floor, self.limit // 2)
+            self._changed_at = now
+
+    def quiet(self, now: float) -> None:
+        """An ordinary answer came."""
+        if self.limit < self._most and now - self._changed_at > WINDOW_S:
+            self.limit = min(self._most, self.limit + 2)
+            self._changed_at = now

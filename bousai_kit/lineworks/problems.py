@@ -1,0 +1,100 @@
+"""Decipher what a refusal says: three error shapes, one error tree. Pure.
+
+The API host answers ``{"code", "description"}``; the auth host ``{"error", "error_description"}`` or
+``{"returnCode", "returnMessage"}``; proxies and storage hosts plain text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from bousai_kit.errors import (
+    ApiError,
+    AuthRejected,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    ServiceUnavailable,
+)
+
+__all__ = ["Problem", "build_error", "public_path", "read_problem"]
+
+_SHAPES = (("code", "description"), ("error", "error_description"), ("returnCode", "returnMessage"))
+_OPAQUE = re.compile(r"[A-Za-z0-9+/_=.\-]{60,}")  # a token or an assertion echoed back
+_BY_STATUS: Mapping[int, type[ApiError]] = {
+    401: AuthRejected,
+    403: PermissionDenied,
+    404: NotFound,
+    409: Conflict,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The vendor's ``code`` and ``description``, cleaned; "" where the answer has none."""
+
+    code: str
+    description: str
+
+
+def read_problem(content: bytes) -> Problem:
+    """Read an error body of any of the three shapes, or plain text; never raises."""
+    text = content[:20_000].decode("utf-8", "replace")
+    try:
+        body: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    if isinstance(body, Mapping):
+        for code, description in _SHAPES:
+            if body.get(code) not in (None, ""):
+                return Problem(_clean(body[code], 80), _clean(body.get(description), 300))
+    if "<html" in text.lower():
+        return Problem("", "")
+    return Problem("", _clean(text, 200))
+
+
+def _clean(value: object, length: int) -> str:
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return ""
+    flat = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    return _OPAQUE.sub("…", flat)[:length]
+
+
+def public_path(path: str) -> str:
+    """A path as it may be shown: ids stay, login ids (they hold names) and queries do not."""
+    plain = path.partition("?")[0]
+    return "/".join("{login}" if "@" in unquote(part) else part for part in plain.split("/"))
+
+
+def build_error(
+    *,
+    status: int,
+    problem: Problem,
+    method: str,
+    path: str,
+    retry_after_s: float | None = None,
+    limit: int | None = None,
+    remaining: int | None = None,
+    hint: str | None = None,
+) -> ApiError:
+    """The error of the kit's tree for a status and the vendor's code (never for its text)."""
+    where = {"status": status, "code": problem.code, "description": problem.description}
+    place = {"method": method, "path": public_path(path), "hint": hint}
+    if status == 429:
+        return RateLimited(
+            **where, **place, retry_after_s=retry_after_s, limit=limit, remaining=remaining  # type: ignore[arg-type]
+        )
+    if status >= 500:
+        kind: type[ApiError] = ServiceUnavailable
+    elif status == 403 and problem.code.upper() == "UNAUTHORIZED":
+        kind = AuthRejected
+    else:
+        kind = _BY_STATUS.get(status, InvalidRequest)
+    return kind(**where, **place)  # type: ignore[arg-type]

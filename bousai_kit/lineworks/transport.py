@@ -1,0 +1,71 @@
+"""Build the HTTP client: few connections, no redirects, the environment's proxy and certificates."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import httpx
+
+__all__ = ["TIMEOUT_S", "build_http"]
+
+TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 10.0
+MOST_CONNECTIONS = 16
+KEEP_ALIVE_S = 3.0
+"""A server closes idle connections, and a POST that dies so is unknown, not unsent: the kit closes first."""
+
+
+class _Nowhere(httpx.AsyncBaseTransport):
+    """Any host but the in-process tenant's."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError(f"{request.url.host} is outside of this process", request=request)
+
+
+def build_http(
+    *,
+    mounts: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+    real_network: bool = True,
+    timeout_s: float = TIMEOUT_S,
+) -> httpx.AsyncClient:
+    """Build the one HTTP client of a workbench.
+
+    Parameters
+    ----------
+    mounts : mapping, optional
+        Transport per host pattern (an in-process tenant's hosts).
+    real_network : bool
+        False: hosts outside `mounts` cannot be reached at all, and the environment is not read.
+    timeout_s : float
+        Wall seconds to wait for (more of) an answer.
+
+    Notes
+    -----
+    With the real network, ``HTTPS_PROXY``, ``NO_PROXY`` and ``SSL_CERT_FILE`` are honoured; loopback is
+    never asked through a proxy.
+    """
+    for name in ("httpx", "httpcore"):  # their INFO lines hold whole URLs: login ids, one-off download keys
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.getEffectiveLevel(), logging.WARNING))
+    if not real_network:
+        return httpx.AsyncClient(
+            mounts=dict(mounts or {}),
+            transport=_Nowhere(),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=None,  # noqa: S113 - the kit's clock owns the time-out in process
+        )
+    direct: dict[str, httpx.AsyncBaseTransport | None] = dict(mounts or {})
+    for pattern in ("all://127.0.0.1", "all://localhost", "all://[::1]"):
+        direct.setdefault(pattern, None)
+    return httpx.AsyncClient(
+        mounts=direct,
+        follow_redirects=False,
+        limits=httpx.Limits(
+            max_connections=MOST_CONNECTIONS,
+            max_keepalive_connections=MOST_CONNECTIONS,
+            keepalive_expiry=KEEP_ALIVE_S,
+        ),
+        timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
+    )
