@@ -23,10 +23,10 @@ escaped (``\\b \\t \\n \\f \\r``, else ``\\u00xx`` in lower case), every other c
 same rules, keys sorted).
 
 The column ``content`` is NULL while the content is there. When a person's data is erased, ``subject``,
-``body``, ``once`` and ``salt`` are emptied (``""``, ``{}``, NULL, ``""``) and ``content`` keeps the digest, so
-the chain still holds; the random salt keeps the digest from betraying what it stood for. Every erasure is
-itself an event (stream ``ledger``, kind ``ledger.erased``, ``seqs`` in its body); an emptied row that no such
-event names is broken.
+``body``, ``once`` and ``salt`` are emptied (``""``, ``{}``, NULL, ``""``) and ``content`` keeps the digest,
+so the chain still holds; the random salt keeps the digest from betraying what it stood for. Every erasure
+is itself an event (stream ``ledger``, kind ``ledger.erased``, ``seqs`` in its body); an emptied row that no
+such event names is broken.
 
 What this finds: any changed, missing, added, reordered or exchanged event, and a tail that was cut off by
 deleting rows (the database remembers the highest ``seq``). What no file can tell of itself: that its tail was

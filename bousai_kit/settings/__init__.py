@@ -31,15 +31,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from bousai_kit.clock import SystemClock, parse_time_scale
 from bousai_kit.errors import ConfigError
 from bousai_kit.settings.files import from_dotenv, from_toml, toml_values
-from bousai_kit.settings.hosts import LOOPBACK_HOSTS, VENDOR_HOSTS, host_allowed, is_loopback_host
+from bousai_kit.settings.hosts import is_loopback_host
 from bousai_kit.settings.keys import read_private_key
 from bousai_kit.settings.values import NAMES, READERS, variable
 
 __all__ = [
-    "LOOPBACK_HOSTS",
-    "VENDOR_HOSTS",
     "Settings",
-    "host_allowed",
     "is_loopback_host",
     "isolated_settings",
     "load_settings",
@@ -61,7 +58,8 @@ class Settings(BaseModel):
     api_url : str or None
         API base without a trailing slash; None: the tenant inside this process (profile ``sandbox``).
     download_hosts : tuple of str
-        Where the bearer token may follow a ``Location``; see `host_allowed`.
+        Further hosts to which the bearer token may follow a ``Location``: ``name``, ``name:port`` or
+        ``.suffix``. The vendor's own hosts (or, for an API on loopback, loopback) are the client's affair.
     private_key_file, font : Path or None
         Absolute.
     ledger_url : str
@@ -75,7 +73,7 @@ class Settings(BaseModel):
     profile: str = "sandbox"
     api_url: str | None = None
     auth_url: str = AUTH_URL
-    download_hosts: tuple[str, ...] = VENDOR_HOSTS
+    download_hosts: tuple[str, ...] = ()
     client_id: str | None = None
     client_secret: SecretStr | None = None
     service_account: str | None = None
@@ -189,8 +187,7 @@ def _complete(values: dict[str, Any], places: Mapping[str, str], folder: Path) -
     if profile != "sandbox":
         values.setdefault("api_url", API_URL)
     api_url = values.get("api_url")
-    api_host = urlsplit(api_url).hostname if api_url else None
-    on_loopback = api_url is None or is_loopback_host(api_host)
+    on_loopback = api_url is None or is_loopback_host(urlsplit(api_url).hostname)
     if values.get("time_scale", "1") != "1" and not on_loopback:
         raise _wrong(
             "time_scale",
@@ -205,8 +202,6 @@ def _complete(values: dict[str, Any], places: Mapping[str, str], folder: Path) -
             "off か、受信サーバーの https:// の URL を指定してください。",
         )
     values.setdefault("receiver", "embedded" if profile == "sandbox" else "off")
-    own = LOOPBACK_HOSTS if on_loopback else (*VENDOR_HOSTS, str(api_host))
-    values["download_hosts"] = tuple(dict.fromkeys((*own, *values.get("download_hosts", ()))))
     for name in ("private_key_file", "font"):
         if name in values:
             values[name] = _absolute(values[name], folder)

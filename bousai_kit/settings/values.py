@@ -21,7 +21,8 @@ __all__ = ["NAMES", "READERS", "SECRETS", "variable"]
 SECRETS = ("client_secret", "private_key_passphrase", "bot_secret", "receiver_token", "line_channel_token")
 """Settings that may never stand in ``bousai.toml``."""
 
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_HOST = re.compile(rf"(?:\.?{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::[0-9]{{1,5}})?")
 
 
 def variable(name: str) -> str:
@@ -75,14 +76,11 @@ def _hosts(text: str) -> tuple[str, ...]:
         name = part.strip().lower()
         if not name:
             continue
-        if is_loopback_host(name):
-            hosts.append(name.strip("[]"))
-        elif _HOST.fullmatch(name):
-            hosts.append(name.rstrip("."))
-        else:
+        if not _HOST.fullmatch(name) or (name[0] == "." and name.count(".") < 2):
             raise ValueError(
-                "ホスト名だけを半角カンマ区切りで指定してください（https:// やポート番号は不要です）。"
+                "ホスト名だけを半角カンマ区切りで指定してください（https:// やパスは不要です）。"
             )
+        hosts.append(name)
     return tuple(hosts)
 
 
