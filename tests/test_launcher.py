@@ -73,7 +73,8 @@ class City:
 
 def environment(**more: str) -> dict[str, str]:
     """No uv on PATH: the way that every machine has."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith(("PIP_", "BOUSAI_", "PYTHON"))}
+    foreign = ("PIP_", "BOUSAI_", "PYTHON")
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
     return {**kept, "PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "utf-8", **more}
 
 

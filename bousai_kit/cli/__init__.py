@@ -253,13 +253,13 @@ def _usage(error: Any) -> str:
         nearest = f"（候補：{similar}）" if similar else ""
         return f"{error.option_name} というオプションはありません。{nearest}"
     param = getattr(error, "param", None)
-    name = param.human_readable_name if param is not None else ""
-    if param is not None and param.param_type_name == "option":
-        name = param.opts[0]
+    name = getattr(error, "param_hint", None) or "引数"
+    if param is not None:
+        name = param.opts[0] if param.opts[0][:1] == "-" else (param.metavar or param.name or "").upper()
     if kind == "MissingParameter":
         return f"{name} を指定してください。"
     if kind == "BadParameter":
-        return f"{name} の値が正しくありません（{error.message}）。"
+        return f"{name} の値が正しくありません（{_in_japanese(str(error.message))}）。"
     if kind == "BadOptionUsage":
         return f"{error.option_name} の書き方が正しくありません（値の有無を確認してください）。"
     message = str(getattr(error, "message", ""))
@@ -270,6 +270,24 @@ def _usage(error: Any) -> str:
     if "unexpected extra argument" in message:
         return f"余分な引数があります：{message.partition('(')[2].removesuffix(')').rpartition('(')[2]}。"
     return f"コマンドの書き方が正しくありません（{message}）。"
+
+
+_REASONS = (
+    ("valid integer", "整数で指定してください"),
+    ("valid number", "数値で指定してください"),
+    ("greater than or equal to ", "{} 以上で指定してください"),
+    ("less than or equal to ", "{} 以下で指定してください"),
+    ("greater than ", "{} より大きい値で指定してください"),
+    ("less than ", "{} より小さい値で指定してください"),
+    ("does not exist", "ファイルまたはフォルダがありません"),
+)
+
+
+def _in_japanese(message: str) -> str:
+    for english, japanese in _REASONS:
+        if english in message:
+            return japanese.format(message.partition(english)[2].strip(" ."))
+    return message
 
 
 def _take_globals(args: Sequence[str]) -> list[str]:
