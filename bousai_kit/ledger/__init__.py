@@ -260,6 +260,7 @@ class Ledger:
         if stream is not None and prefix and not stream.startswith(prefix):
             return []
         most = math.inf if limit is None else max(0, limit)
+        after = max(0, after)
         upto = self._backend.head()[0]
         chosen = None if kinds is None else sorted(set(kinds))
         if stream is None and prefix:
@@ -365,6 +366,11 @@ class Ledger:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise LedgerUnavailable("台帳は閉じられています。", hint="もう一度開いてください。")
+
+    @property
+    def closed(self) -> bool:
+        """`close` was called."""
+        return self._closed
 
     async def close(self) -> None:
         """Wait for what is being written, then close; safe to call twice."""

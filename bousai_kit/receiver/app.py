@@ -1,8 +1,8 @@
 """The bot's callback endpoint: verify raw bytes, append, answer 200, think later.
 
 The service never sends a callback twice, so it is answered after the durable commit and not before. When
-the ledger cannot take it (full disk) the answer is 503, and the event is kept in memory and tried again for as
-long as the process lives.
+the ledger cannot take it (full disk) the answer is 503, and the event is kept in memory and tried again for
+as long as the process lives.
 
 ============================  =========================================================================
 ``POST /callback``            200; 401 wrong signature or bot; 400 no event; 413 too large; 503 not stored
@@ -220,7 +220,7 @@ class Receiver:
 
     async def _store_kept(self) -> None:
         while self._kept and not self._ledger.closed:
-            await self._clock.sleep(RETRY_S)
+            await self._clock.sleep_in_background(RETRY_S)
             batch = [self._kept[index] for index in range(min(500, len(self._kept)))]
             try:
                 stored = await self._ledger.append_many(batch)
