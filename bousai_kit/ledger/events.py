@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from bousai_kit.ledger.chain import content_digest, event_hash
 
@@ -15,6 +15,8 @@ __all__ = ["Draft", "Event", "NewEvent", "draft", "microseconds", "moment"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_DECODER = json.JSONDecoder()
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,7 @@ class Event:
     salt: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A checked event that only lacks its place in the chain."""
 
     recorded_at: int
@@ -92,7 +93,7 @@ class Draft:
             self.stream,
             self.kind,
             self.subject,
-            json.loads(self.body),
+            _DECODER.decode(self.body),
             self.once,
             prev_hash,
             own,
@@ -110,7 +111,9 @@ def moment(at: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at)
 
 
-def draft(event: NewEvent, at: datetime) -> Draft:
+def draft(
+    at: datetime, stream: str, kind: str, subject: str, body: Mapping[str, Any], once: str | None
+) -> Draft:
     """Check an event and fix its text, so that nothing about it can fail while it is written.
 
     Raises
@@ -118,42 +121,20 @@ def draft(event: NewEvent, at: datetime) -> Draft:
     TypeError, ValueError
         A field is not text, or holds what JSON or UTF-8 cannot hold. The value is not in the message.
     """
-    for name, text in (("stream", event.stream), ("kind", event.kind), ("subject", event.subject)):
-        _check(name, text, empty=name == "subject")
-    if event.once is not None:
-        _check("once", event.once, empty=False)
-    if not isinstance(event.body, Mapping):
-        raise TypeError("body must be a mapping")
+    if not (stream and kind) or once == "":
+        raise ValueError("stream, kind and once must not be empty")
     try:
-        body = json.dumps(
-            dict(event.body), ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-        )
-        body.encode("utf-8")
+        text = _ENCODER.encode(dict(body))
+        for field_text in (stream, kind, subject, once or ""):
+            if "\0" in field_text:
+                raise ValueError("stream, kind, subject and once must not hold a NUL")
+            field_text.encode()
+        salt = os.urandom(16).hex()
+        content = content_digest(salt, subject, text, once)  # encodes all of it
     except UnicodeEncodeError:
-        raise ValueError("body holds text that is no valid Unicode") from None
+        raise ValueError("an event must be valid Unicode") from None
     except RecursionError:
         raise ValueError("body is nested too deeply") from None
-    except TypeError:
-        raise TypeError("body holds a value that JSON cannot hold, or keys of different types") from None
-    salt = secrets.token_hex(16)
-    return Draft(
-        microseconds(at),
-        event.stream,
-        event.kind,
-        event.subject,
-        body,
-        event.once,
-        salt,
-        content_digest(salt, event.subject, body, event.once),
-    )
-
-
-def _check(name: str, text: object, *, empty: bool) -> None:
-    if not isinstance(text, str):
-        raise TypeError(f"{name} must be a string")
-    if "\0" in text or not (text or empty):
-        raise ValueError(f"{name} is empty or holds a NUL")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError(f"{name} is no valid Unicode") from None
+    except (TypeError, AttributeError):
+        raise TypeError("an event is made of strings, and of what JSON can hold") from None
+    return Draft(microseconds(at), stream, kind, subject, text, once, salt, content)
