@@ -97,7 +97,8 @@ async def measure(folder: Path, rounds: int, number: int) -> dict[str, object]:
         found = await ledger.verify()
         verify_s = time.perf_counter() - began
     os.close(handle)
-    assert found.ok and len(events) == found.events
+    assert found.ok
+    assert len(events) == found.events
     return {
         "send_us": statistics.median(ours) * 1e6,
         "two_writes_us": statistics.median(theirs) * 1e6,
@@ -127,7 +128,7 @@ def main() -> int:
         print(json.dumps({"ok": ok, **found}))
     else:
         print(
-            f"durable send ÷ two write+fdatasync: {low:.2f} / {middle:.2f} / {high:.2f} (min/median/max; goal ≤ 1.5)"
+            f"durable send ÷ two write+fdatasync: {low:.2f} / {middle:.2f} / {high:.2f} (min/med/max; ≤ 1.5)"
         )
         print(f"  {found['send_us']:.0f} µs against {found['two_writes_us']:.0f} µs")
         print(f"64 appenders ÷ one commit each:     {fewest:.1f} / {usual:.1f} / {most:.1f} (goal ≥ 3)")

@@ -90,18 +90,18 @@ class Ledger:
                 "設定 BOUSAI_LEDGER_URL が正しくありません。sqlite:///パス の形で指定してください。",
                 setting="BOUSAI_LEDGER_URL",
             )
-        given_up = False
+        given_up = threading.Event()
 
         def connect() -> SqliteBackend:
             backend = SqliteBackend(Path(rest[1:]).absolute(), domain_id=domain_id)
-            if given_up:
+            if given_up.is_set():
                 backend.close()
             return backend
 
         try:
             return cls(await in_thread(clock, connect), clock=clock)
         except asyncio.CancelledError:
-            given_up = True
+            given_up.set()
             raise
 
     # -- writing ------------------------------------------------------------------------------------
@@ -146,11 +146,20 @@ class Ledger:
         if self._loop is not loop:  # an earlier loop was given up while something was under way
             self._release()
             self._loop, self._busy, self._waiting = loop, False, []
-        if not self._busy and self._commit_s < QUICK_COMMIT_S and not getattr(loop, "_ready", True):
-            written = self._write_here(drafts)  # nobody else could come along in this turn
-            if written is not None:
+        if self._commit_s < QUICK_COMMIT_S and not self._busy and not getattr(loop, "_ready", True):
+            # Nobody else could come along in this turn: commit here. Two changes of thread would cost as
+            # much as a quick disk does.
+            began = time.perf_counter()
+            try:
+                here = self._backend.write((drafts,), wait=False)
+            except BaseException:
+                self._commit_s = math.inf
+                raise
+            if here is not None:  # else another process is writing: the writer has the patience
+                self._took(time.perf_counter() - began)
+                self._tell()
                 await self._let_others()
-                return written
+                return here[0]
         future: asyncio.Future[list[Event | None]] = loop.create_future()
         self._waiting.append((drafts, future))
         if not self._busy:
@@ -194,34 +203,15 @@ class Ledger:
 
         self._writer.submit(write, deliver)
 
-    def _write_here(self, drafts: Sequence[Draft]) -> list[Event | None] | None:
-        """Commit a lone append without two changes of thread, which cost as much as a quick disk does.
-
-        None: another process is writing; the writer has the patience to wait for it.
-        """
-        began = time.perf_counter()
-        try:
-            written = self._backend.write([drafts], wait=False)
-        except BaseException:
-            self._commit_s = math.inf
-            raise
-        if written is None:
-            return None
-        self._took(time.perf_counter() - began)
-        self._tell(written)
-        return written[0]
-
     def _took(self, spent_s: float) -> None:
-        known = math.isfinite(self._commit_s)
-        self._commit_s = 0.7 * self._commit_s + 0.3 * spent_s if known else spent_s
+        self._commit_s = spent_s if self._commit_s == math.inf else 0.7 * self._commit_s + 0.3 * spent_s
 
-    def _tell(self, results: list[list[Event | None]]) -> None:
+    def _tell(self) -> None:
         """Wake the followers."""
-        if any(one is not None for request in results for one in request):
-            self._written += 1
-            for waiter in self._news:
-                if not waiter.done():
-                    waiter.set_result(None)
+        self._written += 1
+        for waiter in self._news:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _landed(
         self,
@@ -240,7 +230,7 @@ class Ledger:
             else:
                 future.set_exception(_again(error))
         if results is not None:
-            self._tell(results)
+            self._tell()
         self._next(loop)
 
     def _release(self) -> None:
@@ -302,10 +292,9 @@ class Ledger:
 
     async def _let_others(self) -> None:
         """Let the other tasks run when this one has not waited for a while."""
-        loop = asyncio.get_running_loop()
-        if loop.time() > self._yielded + TURN_S:
+        if time.monotonic() > self._yielded + TURN_S:
             await asyncio.sleep(0)
-            self._yielded = loop.time()
+            self._yielded = time.monotonic()
 
     async def follow(
         self,

@@ -25,10 +25,7 @@ MOST_KNOWN = 4096
 MOST_VALUES = 500
 _INSERT = f"INSERT INTO events({', '.join(COLUMNS)}) VALUES "  # noqa: S608
 _ROW = f"({', '.join('?' * len(COLUMNS))})"
-_INSERT_AFTER = (
-    f"INSERT INTO events({', '.join(COLUMNS)}) SELECT {', '.join('?' * len(COLUMNS))} "  # noqa: S608
-    "WHERE ? IS (SELECT hash FROM events ORDER BY seq DESC LIMIT 1)"
-)
+_INSERT_ONE = _INSERT + _ROW
 _CHUNKS = (64, 8, 1)  # rows in one statement: every statement gives the interpreter lock away once
 _SELECT = "SELECT seq, recorded_at, stream, kind, subject, body, once, prev_hash, hash, salt FROM events "
 _HEAD = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
@@ -156,15 +153,13 @@ class SqliteBackend:
             return None
         event = one.placed(seq + 1, last)
         try:
-            done = db.execute(_INSERT_AFTER, (*_row(one, event), last)).rowcount
-        except sqlite3.IntegrityError:
+            db.execute(_INSERT_ONE, _row(one, event))
+        except sqlite3.IntegrityError:  # this `seq` or this `once` is there
             return None
         except sqlite3.OperationalError as error:
             if code(error) in BUSY:
                 return None
             raise
-        if done != 1:
-            return None
         self._head = (event.seq, event.hash)
         return event
 
