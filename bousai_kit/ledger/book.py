@@ -18,6 +18,7 @@ from bousai_kit.errors import ConfigError, LedgerError, LedgerUnavailable
 from bousai_kit.ledger.backend import Backend, event
 from bousai_kit.ledger.chain import Verification
 from bousai_kit.ledger.events import Draft, Event, NewEvent, draft
+from bousai_kit.ledger.news import News
 from bousai_kit.ledger.sqlite import SqliteBackend
 from bousai_kit.ledger.writer import Writer
 
@@ -54,8 +55,7 @@ class Ledger:
         self._holding = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._idle: asyncio.Future[None] | None = None
-        self._news: set[asyncio.Future[None]] = set()
-        self._written = 0
+        self._news = News()
         self._yielded = 0.0
         self._closed = False
         self._finalizer = weakref.finalize(self, self._writer.stop)
@@ -157,7 +157,7 @@ class Ledger:
                 raise
             if here is not None:  # else another process is writing: the writer has the patience
                 self._took(time.perf_counter() - began)
-                self._tell()
+                self._news.tell()
                 await self._let_others()
                 return here[0]
         future: asyncio.Future[list[Event | None]] = loop.create_future()
@@ -206,13 +206,6 @@ class Ledger:
     def _took(self, spent_s: float) -> None:
         self._commit_s = spent_s if self._commit_s == math.inf else 0.7 * self._commit_s + 0.3 * spent_s
 
-    def _tell(self) -> None:
-        """Wake the followers."""
-        self._written += 1
-        for waiter in self._news:
-            if not waiter.done():
-                waiter.set_result(None)
-
     def _landed(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -230,7 +223,7 @@ class Ledger:
             else:
                 future.set_exception(_again(error))
         if results is not None:
-            self._tell()
+            self._news.tell()
         self._next(loop)
 
     def _release(self) -> None:
@@ -311,14 +304,13 @@ class Ledger:
         clock. With a virtual clock only own appends wake it: nobody else can share such a time, and a
         poll would drive it on for ever.
         """
-        loop = asyncio.get_running_loop()
         while not self._closed:
-            written = self._written
+            seen = self._news.count
             try:
                 upto, _ = self._backend.head()
                 found = await self.read(after=after, stream=stream, prefix=prefix, kinds=kinds, limit=PAGE)
             except LedgerError:
-                if self._closed:
+                if self.closed:  # while it was read
                     return
                 raise
             for one in found:
@@ -326,23 +318,7 @@ class Ledger:
                 yield one
             if len(found) < PAGE:
                 after = max(after, upto)
-                if written == self._written and not self._closed:
-                    await self._wait_for_news(loop, poll_s)
-
-    async def _wait_for_news(self, loop: asyncio.AbstractEventLoop, poll_s: float) -> None:
-        news: asyncio.Future[None] = loop.create_future()
-        self._news.add(news)
-        try:
-            if math.isinf(self._clock.speed):
-                await news
-                return
-            sleeper = asyncio.ensure_future(self._clock.sleep(poll_s))
-            try:
-                await asyncio.wait({news, sleeper}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                sleeper.cancel()
-        finally:
-            self._news.discard(news)
+                await self._news.wait(seen, clock=self._clock, poll_s=poll_s)
 
     async def head(self) -> tuple[int, str]:
         """``seq`` and ``hash`` of the last event; 0 and 64 zeros (`GENESIS`) when there is none."""
@@ -380,9 +356,7 @@ class Ledger:
         """Wait for what is being written, then close; safe to call twice."""
         loop = asyncio.get_running_loop()
         first, self._closed = not self._closed, True
-        for waiter in self._news:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._news.tell()
         if self._busy and self._loop is loop:
             if self._idle is None:
                 self._idle = loop.create_future()
