@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bousai_kit.sandbox.choices_bots import BotChoices
+
 __all__ = ["Choices"]
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class Choices(BotChoices):
     """What the sandbox does where the vendor's documents are silent.
 
     Every field names the paragraph of the reference (part § section) and its evidence tag.
@@ -28,6 +30,7 @@ class Choices:
     invalid_client: tuple[int, str] = (401, "invalid_client")  # 1 §1.8 SB
     invalid_scope: tuple[int, str] = (400, "invalid_scope")  # 1 §1.8 [C], status SB
     revoke_body: bool = False  # 1 §11: success body unknown; SB: 200 and empty
+    delegation: bool = False  # 1 §1.7 [C]: whether the app is of the delegation kind
     scope_may_use_commas: bool = False  # 1 §11: unknown
 
     # -- common (part 1 §2) -------------------------------------------------------------------------

@@ -1,0 +1,262 @@
+"""The bot's callbacks: one signed POST an event, never made again (part 2 §4).
+
+An event is due a moment after it happened (``callback_lag_s``); what is due is stored, so a POST that the
+death of this process cut off is made by its successor. In process the POST goes to
+`Sandbox.receiver_app`; else to the bot's ``callbackUrl``, on this machine only unless the choices say
+otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from bousai_kit.sandbox.bot_state import bot_secret
+from bousai_kit.sandbox.ops import DueHandler
+
+if TYPE_CHECKING:
+    from bousai_kit.sandbox.core import Sandbox
+
+__all__ = ["DUE_HANDLERS", "emit", "issued", "signature", "truth"]
+
+IN_PROCESS_HOST = "receiver.sandbox.invalid"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+HOLD_BACK_S = 60.0
+
+
+def issued(at: datetime) -> str:
+    """``YYYY-MM-DDThh:mm:ss.SSSZ``."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def signature(secret: str, body: bytes) -> str:
+    """Base64 of HMAC-SHA256 over the raw body."""
+    return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
+
+
+def emit(
+    sandbox: Sandbox,
+    bot_id: str,
+    kind: str,
+    at: datetime,
+    *,
+    user: str = "",
+    channel: str = "",
+    **rest: Any,
+) -> None:
+    """Let an event reach the bot's server, if callbacks are on.
+
+    Parameters
+    ----------
+    kind : str
+        ``message``, ``postback``, ``join``, ``leave``, ``joined``, ``left``, ``begin`` or ``end``.
+    at : datetime
+        When it happened; becomes ``issuedTime``.
+    **rest
+        ``content``, ``data`` or ``members``.
+    """
+    bot = sandbox.tenant.table("bots").get(bot_id)
+    if bot is None or not bot.get("enableCallback") or not bot.get("callbackUrl"):
+        return
+    if kind not in sandbox.choices.callback_types:
+        return
+    source: dict[str, Any] = {}
+    if user:
+        source["userId"] = user
+    if channel:
+        source["channelId"] = channel
+    member = sandbox.tenant.table("users").get(user) or {}
+    source["domainId"] = member.get("domainId", sandbox.tenant.domain_id)
+    event = {"type": kind, "source": source, "issuedTime": issued(at), **rest}
+    due = max(at, sandbox.clock.now()) + timedelta(seconds=sandbox.choices.callback_lag_s)
+    sandbox.tenant.schedule(due, "callback", {"bot": bot_id, "event": event})
+
+
+async def _due(sandbox: Sandbox, payload: dict[str, Any]) -> None:
+    """Decide about faults, then post beside the other events."""
+    bot_id, event = payload["bot"], payload["event"]
+    copies, bad_signature = 1, False
+    if not payload.get("decided"):
+        for fault in sandbox.faults.decide(event["type"], elapsed_s=sandbox.elapsed_s(), callback=True):
+            if fault.kind == "lost":
+                _count(sandbox, "lost")
+                return
+            if fault.kind == "duplicate":
+                copies = 2
+            elif fault.kind == "bad_signature":
+                bad_signature = True
+            elif fault.kind == "delay":
+                later = sandbox.clock.now() + timedelta(
+                    seconds=fault.seconds if fault.seconds is not None else 30.0
+                )
+                sandbox.tenant.schedule(later, "callback", {**payload, "decided": True})
+                return
+            elif fault.kind == "reorder":
+                later = sandbox.clock.now() + timedelta(seconds=HOLD_BACK_S)
+                key = sandbox.tenant.schedule(later, "callback", {**payload, "decided": True})
+                sandbox.tenant.set(f"held_callback:{bot_id}", key)
+                return
+    await _dispatch(sandbox, bot_id, event, copies=copies, bad_signature=bad_signature)
+    held = sandbox.tenant.get(f"held_callback:{bot_id}")
+    if held:
+        sandbox.tenant.set(f"held_callback:{bot_id}", "")
+        entry = sandbox.tenant.table("due").get(held)
+        if entry is not None:
+            sandbox.tenant.cancel(held)
+            await _dispatch(sandbox, bot_id, entry["payload"]["event"])
+
+
+async def _dispatch(
+    sandbox: Sandbox, bot_id: str, event: dict[str, Any], *, copies: int = 1, bad_signature: bool = False
+) -> None:
+    posts = _posts(sandbox)
+    while len(posts) >= sandbox.choices.callback_parallel:
+        await asyncio.wait(set(posts), return_when=asyncio.FIRST_COMPLETED)
+    lease = sandbox.tenant.schedule(
+        sandbox.clock.now() + timedelta(seconds=sandbox.choices.callback_lease_s),
+        "callback",
+        {"bot": bot_id, "event": event, "decided": True},
+    )
+    task = asyncio.ensure_future(_post_all(sandbox, bot_id, event, lease, copies, bad_signature))
+    posts.add(task)
+    sandbox.running.add(task)
+    task.add_done_callback(posts.discard)
+    task.add_done_callback(sandbox.running.discard)
+
+
+def _posts(sandbox: Sandbox) -> set[asyncio.Future[None]]:
+    posts: set[asyncio.Future[None]] = sandbox.tenant.caches.setdefault("callbacks:posts", set())
+    for task in [task for task in posts if task.get_loop().is_closed()]:
+        posts.discard(task)
+    return posts
+
+
+async def _post_all(
+    sandbox: Sandbox, bot_id: str, event: dict[str, Any], lease: str, copies: int, bad_signature: bool
+) -> None:
+    try:
+        for _ in range(copies):
+            await _post(sandbox, bot_id, event, bad_signature)
+    except Exception as error:  # nobody awaits this task
+        sandbox.defects.append(error)
+    sandbox.tenant.cancel(lease)
+    sandbox.save()
+
+
+async def _post(sandbox: Sandbox, bot_id: str, event: dict[str, Any], bad_signature: bool) -> None:
+    bot = sandbox.tenant.table("bots").get(bot_id)
+    url = str(bot.get("callbackUrl") or "") if bot is not None else ""
+    if bot is None or not bot.get("enableCallback") or not url:
+        _count(sandbox, "no_receiver")
+        return
+    body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    secret = bot_secret(sandbox.tenant, bot_id)
+    headers = {
+        "Content-Type": "application/json; charset=UTF-8",
+        "X-WORKS-BotId": bot_id,
+        "X-WORKS-Signature": signature(f"not-{secret}" if bad_signature else secret, body),
+    }
+    try:
+        status = await _send(sandbox, url, body, headers)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, ValueError):
+        status = 0
+    _count(sandbox, "taken" if status == 200 else "refused" if status else "unreachable")
+
+
+async def _send(sandbox: Sandbox, url: str, body: bytes, headers: dict[str, str]) -> int:
+    """Status of the answer; 0: there is nobody."""
+    target = httpx.URL(url)
+    if target.host == IN_PROCESS_HOST:
+        if sandbox.receiver_app is None:
+            return 0
+        return await _call_app(sandbox.receiver_app, target, body, headers)
+    if target.host not in LOOPBACK and not sandbox.choices.callbacks_leave_loopback:
+        return 0
+    async with _client(sandbox) as client:
+        with sandbox.clock.hold():  # a virtual clock waits for the road
+            answer = await client.post(url, content=body, headers=headers)
+            return int(answer.status_code)
+
+
+async def _call_app(app: Any, url: httpx.URL, body: bytes, headers: dict[str, str]) -> int:
+    """POST to an ASGI app in this process."""
+    status = 0
+    sent = False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal sent
+        if sent:
+            return {"type": "http.disconnect"}
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = int(message["status"])
+
+    lines = {**headers, "Host": url.host, "Content-Length": str(len(body))}
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": url.scheme,
+        "path": url.path,
+        "raw_path": url.raw_path.partition(b"?")[0],
+        "query_string": url.query,
+        "root_path": "",
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in lines.items()],
+        "client": ("127.0.0.1", 1),
+        "server": (url.host, 443),
+    }
+    try:
+        await app(scope, receive, send)
+    except Exception:  # the receiver's trouble, not the service's
+        return 500
+    return status
+
+
+@contextlib.asynccontextmanager
+async def _client(sandbox: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
+    """One client for all posts that overlap; closed when none is under way."""
+    caches = sandbox.tenant.caches
+    shared: list[Any] = caches.get("callbacks:client") or [None, 0, None]
+    if shared[2] is not asyncio.get_running_loop():
+        limits = httpx.Limits(max_connections=sandbox.choices.callback_parallel)
+        client = httpx.AsyncClient(
+            trust_env=False, timeout=sandbox.choices.callback_timeout_s, limits=limits, follow_redirects=False
+        )
+        shared = [client, 0, asyncio.get_running_loop()]
+        caches["callbacks:client"] = shared
+    shared[1] += 1
+    try:
+        yield shared[0]
+    finally:
+        shared[1] -= 1
+        if shared[1] == 0:
+            if caches.get("callbacks:client") is shared:
+                del caches["callbacks:client"]
+            await shared[0].aclose()
+
+
+def _count(sandbox: Sandbox, name: str) -> None:
+    counts = sandbox.tenant.get("callback_counts") or {}
+    sandbox.tenant.set("callback_counts", {**counts, name: counts.get(name, 0) + 1})
+
+
+def truth(sandbox: Sandbox) -> dict[str, Any]:
+    """How many callbacks were taken (200), refused, unreachable, without receiver, lost on purpose."""
+    return {"callbacks": dict(sandbox.tenant.get("callback_counts") or {})}
+
+
+DUE_HANDLERS: dict[str, DueHandler] = {"callback": _due}

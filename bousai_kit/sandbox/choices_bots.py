@@ -1,0 +1,101 @@
+"""Choices about bots, messages, rooms, callbacks, people, logs, boards, forms; part of `choices.Choices`.
+
+As in `choices`: every field names the paragraph of the reference and its evidence tag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BotChoices"]
+
+Refusal = tuple[int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BotChoices:
+    """What the sandbox does where part 2 is silent."""
+
+    # -- bots (part 2 §1) ---------------------------------------------------------------------------
+    max_bots: int = 300  # 2 §1.1 [D]
+    bot_list_maximum: int = 100  # 2 §1.1: fields and range unknown; by analogy with the domains
+    all_users_position: str = (
+        "members"  # 2 §1.3: {"members": ["All users"]}, or "string": {"members": "All users"}
+    )
+    domain_not_allowed: Refusal = (403, "FORBIDDEN", "The domain is not allowed for the bot.")  # SB
+    menu_while_richmenus: Refusal = (400, "INVALID_PARAMETER", "A rich menu exists.")  # 2 §1.4 [D], status SB
+    menu_bounds_inside: bool = True  # 2 §1.5 SB: an area must lie within the size
+    attachment_life_s: float = 86400.0  # 2 §1.6 [D]
+    attachment_status: int = 201  # 2 §1.6: 200 or 201
+    upload_field_names: tuple[str, ...] = (
+        "filedata",
+    )  # 2 §1.6: `FileData` and `Filedata`, compared in lower case
+    upload_without_part: bool = False  # SB: whether a bare body is taken as the file
+    max_file_bytes: int = 20 << 20  # 2 §1.6: a talk setting of the tenant
+    download_ticket_s: float = 600.0  # 2 §12.7 SB: life of a download URL
+
+    # -- messages (part 2 §2) -----------------------------------------------------------------------
+    bot_not_allowed: Refusal = (403, "FORBIDDEN", "The member is not allowed to use the bot.")  # 2 §2.7 SB
+    suspended_member: Refusal | None = (
+        403,
+        "FORBIDDEN",
+        "The member is suspended.",
+    )  # 2 §2.7 SB; None: accepted
+    not_in_room: Refusal = (403, "FORBIDDEN", "The bot is not in the channel.")  # 2 §2.7 SB
+    unknown_fields: str = "accept"  # 2 §12.1: unknown `content` keys are taken and noted
+    message_text_limit: int = 1000  # 2 §2.3 NF: `text` of a message action
+    uri_limit: int = 1000  # 2 §2.3 NF
+    copy_text_limit: int = 1000  # 2 §2.3 NF
+    link_limit: int = 1000  # 2 §2.2 NF: `contentText`, `linkText`, `link`
+    image_carousel_columns: int = 10  # 2 §2.2 NF
+    flex_bubble_bytes: int = 10 << 10  # 2 §2.5 NF
+    flex_carousel_bytes: int = 30 << 10  # 2 §2.5 [D]
+    flex_message_actions: bool = True  # 2 §2.5 NF: whether `message` and `postback` are taken inside Flex
+    button_sends: str = "label"  # 2 §2.3 [D]: the label; "text": the action's own text where it has one
+    uri_schemes: tuple[str, ...] = ("http", "https", "tel", "mailto", "line", "lineworks")  # NF
+
+    # -- rooms (part 2 §3) --------------------------------------------------------------------------
+    room_needs_group_join: bool = False  # NF: whether `enableGroupJoin` is needed to create a room
+    push_below: int = 500  # 2 §1.2 [D]: rooms of so many members get no push
+
+    # -- callbacks (part 2 §4) ----------------------------------------------------------------------
+    callback_lag_s: float = 0.08  # SB: between the event and its POST
+    callback_timeout_s: float = 10.0  # 2 §4.1 NF
+    callback_lease_s: float = 60.0  # SB: a POST cut off by the death of this process is made by its successor
+    callback_parallel: int = 32  # SB
+    callbacks_leave_loopback: bool = False  # SB: a stand-in posts to this machine only
+    postback_has_channel_in_1to1: bool = True  # 2 §4.2: listed as required, omission not stated
+    join_in_1to1: bool = False  # 2 §4.2 [D]: `join`/`joined` of 1:1 rooms, announced to stop
+    callback_types: tuple[str, ...] = (
+        "message", "postback", "join", "leave", "joined", "left", "begin", "end",
+    )  # fmt: skip  # 2 §4.1 [D]: each can be switched in the Developer Console
+
+    # -- people (part 2 §12.11) ---------------------------------------------------------------------
+    people_answer: bool = True  # False: everybody stays silent (tests speak through the admin host)
+    people_log_in: bool = True  # False: created members stay pending
+    people_leave_rate: float = 0.002  # chance that a member leaves a bot-made room after a message
+    people_say_rate: float = 0.12  # chance of a typed reply to a plain text in a 1:1 room
+
+    # -- logs (part 2 §6, §7) -----------------------------------------------------------------------
+    log_delay_s: float = 60.0  # 2 §12.8 SB: until a row appears
+    log_retention_days: int = 180  # 2 §6.1 [H]
+    file_log_retention_days: int = 31  # 2 §6.1 [H]
+    log_span_days: int = 31  # 2 §6.1 [D]
+    log_ticket_s: float = 600.0  # 2 §12.7 SB: life of a download URL
+    log_open_s: float = 60.0  # 2 §12.7 SB: an unfetched URL keeps the next request out so long
+    log_spent: Refusal = (404, "NOT_FOUND", "The download URL has expired.")  # 2 §6.1, status SB
+    log_date_style: str = (
+        "plain"  # 2 §6.3: "plain" 2027-01-17 09:15:42, "slash" 2027/01/17 09:15:42, "iso" with offset
+    )
+    log_crlf: bool = True  # 2 §12.8 SB
+    log_bom: bool = True  # 2 §6.3 [C]
+    log_person_blank: bool = True  # 2 §6.3: `name (login)` with or without the blank
+    log_room_receiver: str = "title"  # 2 §6.3 NF: "title" of the room, or "members"
+    log_other_languages: str = "en_US"  # ko_KR, zh_CN, zh_TW: headers unknown
+    log_channel_filter: bool = True  # 2 §7 [C]: `channelId` narrows message contents
+    postback_in_log: bool = False  # 2 §7 NF: assume no
+
+    # -- boards, forms (part 2 §9) ------------------------------------------------------------------
+    unknown_board: Refusal = (403, "ACCESS_DENIED", "Access is denied.")  # 1 §10.5 [M]
+    readers_maximum: int = 5000  # 2 §9.1 [D]
+    unknown_form: Refusal = (403, "ACCESS_DENIED", "Access is denied.")  # SB
