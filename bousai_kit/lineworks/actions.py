@@ -259,7 +259,9 @@ def check_action(
         The type is not allowed there, or a limit is passed.
     """
     if action.type not in allowed:
-        raise InvalidContent(f"{field}: ここでは {action.type} アクションを使えません。", field=f"{field}.type")
+        raise InvalidContent(
+            f"{field}: ここでは {action.type} アクションを使えません。", field=f"{field}.type"
+        )
     text(f"{field}.label", action.label, label, required=label_required)
     for language, value in (getattr(action, "i18n_labels", None) or {}).items():
         text(f"{field}.i18nLabels[{language}]", value, label)

@@ -39,7 +39,17 @@ from bousai_kit.lineworks.retry import (
     judge_answer,
 )
 
-__all__ = ["Auth", "ServiceAccount", "Token", "TokenAnswer", "build_assertion", "decipher_token", "parse_http_date"]
+__all__ = [
+    "Auth",
+    "ServiceAccount",
+    "Token",
+    "TokenAnswer",
+    "build_assertion",
+    "build_token_form",
+    "decipher_token",
+    "parse_http_date",
+    "read_key",
+]
 
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _EARLY_S = 30  # a clock that runs a little ahead still asks after `iat`
@@ -126,7 +136,8 @@ def read_key(account: ServiceAccount) -> RSAPrivateKey:
     raise ConfigError(
         problem,
         setting="BOUSAI_PRIVATE_KEY_FILE",
-        hint="Developer Console からダウンロードした秘密鍵（private_….key）を BOUSAI_PRIVATE_KEY_FILE に指定してください。",
+        hint="Developer Console からダウンロードした秘密鍵（private_….key）を "
+        "BOUSAI_PRIVATE_KEY_FILE に指定してください。",
     ) from None
 
 
@@ -237,13 +248,8 @@ class Auth:
     def __repr__(self) -> str:
         return "<Auth>"
 
-    async def token(self, *, other_than: Token | None = None) -> Token:
+    async def token(self) -> Token:
         """The token, fetched or renewed when needed.
-
-        Parameters
-        ----------
-        other_than : Token, optional
-            One that met a 401. When another has been fetched since, that one is returned.
 
         Raises
         ------
@@ -253,12 +259,17 @@ class Auth:
             After all repeats.
         """
         held = self._token
-        if held is not None and held is not other_than and self._clock.now() < held.renew_at:
+        if held is not None and self._clock.now() < held.renew_at:
             return held
         if self._flight is None or self._flight.done() or self._flight.get_loop().is_closed():
             self._flight = asyncio.get_running_loop().create_task(self._renew(), name="token")
             self._flight.add_done_callback(_observe)
         return await asyncio.shield(self._flight)  # a caller that is stopped does not stop it for the others
+
+    def discard(self, token: Token) -> None:
+        """A 401 met this token: the next one who needs a token fetches another, once for all."""
+        if self._token is token:
+            self._token = None
 
     async def refused_scopes(self) -> list[str]:
         """Scopes that the app does not have; the token carries the others."""
@@ -346,7 +357,10 @@ class Auth:
         if answer.status >= 500 or answer.status == 429:
             return ServiceUnavailable(**place, method="POST", path="/token")  # type: ignore[arg-type]
         if answer.status < 400:
-            return ProtocolViolation(f"認証サーバーが {answer.status} を返しました。BOUSAI_AUTH_URL を確認してください。")
+            return ProtocolViolation(
+                f"認証サーバーが想定外の応答（{answer.status}）を返しました。",
+                hint="BOUSAI_AUTH_URL を確認してください。",
+            )
         hint = self.skew_hint()
         if hint is None and problem.code == "invalid_scope":
             hint = "Developer Console で、アプリに必要なスコープを追加してください。"

@@ -11,7 +11,10 @@ from urllib.parse import quote
 from bousai_kit.clock import Clock
 from bousai_kit.errors import BousaiKitError
 
-__all__ = ["Caller", "InvalidContent", "Reply", "external_key", "quoted"]
+__all__ = ["Caller", "InvalidContent", "Json", "Reply", "as_object", "external_key", "quoted"]
+
+Json = dict[str, Any]
+
 
 _KEY_LENGTH = 100
 _KEY_FORBIDDEN = "%\\#/?"
@@ -113,9 +116,16 @@ def external_key(key: str) -> str:
     """
     if not key or len(key) > _KEY_LENGTH:
         raise InvalidContent(
-            f"External Key は 1〜{_KEY_LENGTH} 文字です（{len(key)} 文字）。", field="externalKey", limit=_KEY_LENGTH
+            f"External Key は 1〜{_KEY_LENGTH} 文字です（{len(key)} 文字）。",
+            field="externalKey",
+            limit=_KEY_LENGTH,
         )
     bad = sorted(set(key) & set(_KEY_FORBIDDEN))
     if bad:
         raise InvalidContent(f"External Key に使えない文字があります: {' '.join(bad)}", field="externalKey")
     return f"externalKey:{key}"
+
+
+def as_object(body: Any) -> Json:
+    """A decoded answer where an object is expected; ``{}`` when it is empty or something else."""
+    return body if isinstance(body, dict) else {}

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from bousai_kit.lineworks.base import Caller, quoted
+from bousai_kit.lineworks.base import Caller, Json, as_object, quoted
 
 __all__ = ["Boards"]
-
-Json = dict[str, Any]
 
 
 class Boards:
@@ -37,9 +35,7 @@ class Boards:
 
     def must_read(self) -> AsyncIterator[Json]:
         """Must-read posts."""
-        return self._client.pages(
-            "/boards/must/posts", "posts", operation="boards.must", count=40, most=40
-        )
+        return self._client.pages("/boards/must/posts", "posts", operation="boards.must", count=40, most=40)
 
     def recent(self) -> AsyncIterator[Json]:
         """Posts of the last 30 days."""
@@ -77,5 +73,4 @@ class Boards:
         )
 
     async def _object(self, method: str, operation: str, path: str, body: Json | None = None) -> Json:
-        answer = (await self._client.call(method, path, operation=operation, json=body)).json()
-        return answer if isinstance(answer, dict) else {}
+        return as_object((await self._client.call(method, path, operation=operation, json=body)).json())

@@ -13,12 +13,11 @@ from typing import Any
 
 from bousai_kit.errors import ProtocolViolation
 from bousai_kit.lineworks.actions import EVERYWHERE, Action, check_action, count, text
-from bousai_kit.lineworks.base import Caller, InvalidContent, quoted
+from bousai_kit.lineworks.base import Caller, InvalidContent, Json, as_object, quoted
 from bousai_kit.lineworks.contents import BLOCKED_EXTENSIONS
 
 __all__ = ["Attachments", "Bots", "Channels"]
 
-Json = dict[str, Any]
 Body = Mapping[str, Any]
 
 
@@ -34,13 +33,15 @@ class Bots:
 
     async def get(self, bot_id: int) -> Json:
         """One bot."""
-        return _object((await self._client.call("GET", quoted("bots", bot_id), operation="bots.get")).json())
+        return as_object(
+            (await self._client.call("GET", quoted("bots", bot_id), operation="bots.get")).json()
+        )
 
     async def create(self, body: Body) -> Json:
         """Create a bot; it must be registered to a domain before anybody can use it."""
         _check_bot(body, required=True)
         answer = await self._client.call("POST", "/bots", operation="bots.create", json=dict(body))
-        return _object(answer.json())
+        return as_object(answer.json())
 
     async def patch(self, bot_id: int, body: Body) -> Json:
         """Change what is in `body`. Domains dropped from ``allowDomains`` are unregistered."""
@@ -73,9 +74,7 @@ class Bots:
     ) -> Json:
         """Open the bot to a domain: to everybody, or with `selected_only` to chosen members."""
         body = {"visible": visible, "allowToSelectedMember": selected_only}
-        return await self._admin(
-            "POST", "bots.register-domain", bot_id, "domains", domain_id, body=body
-        )
+        return await self._admin("POST", "bots.register-domain", bot_id, "domains", domain_id, body=body)
 
     async def patch_domain(self, bot_id: int, domain_id: int, body: Body) -> Json:
         """Change a registration."""
@@ -99,9 +98,7 @@ class Bots:
 
     async def remove_member(self, bot_id: int, domain_id: int, user_id: str) -> None:
         """Take the bot away from one member."""
-        await self._admin(
-            "DELETE", "bots.remove-member", bot_id, "domains", domain_id, "members", user_id
-        )
+        await self._admin("DELETE", "bots.remove-member", bot_id, "domains", domain_id, "members", user_id)
 
     async def set_menu(self, bot_id: int, actions: Sequence[Action]) -> Json:
         """Set the persistent menu: 1–4 buttons, labels of 1000, ``message``, ``uri`` or ``copy``."""
@@ -121,7 +118,7 @@ class Bots:
         answer = await self._client.call(
             "GET", quoted("bots", bot_id, "persistentmenu"), operation="bots.menu"
         )
-        return _object(answer.json())
+        return as_object(answer.json())
 
     async def delete_menu(self, bot_id: int) -> None:
         """Remove the persistent menu."""
@@ -137,7 +134,7 @@ class Bots:
                 operation=operation,
                 json=None if body is None else dict(body),
             )
-            return _object(answer.json())
+            return as_object(answer.json())
 
 
 class Channels:
@@ -165,14 +162,14 @@ class Channels:
             json={"members": list(members), **({"title": title} if title else {})},
             priority=priority,
         )
-        return _object(answer.json())
+        return as_object(answer.json())
 
     async def get(self, bot_id: int, channel_id: str) -> Json:
         """``{"domainId", "channelId", "title", "channelType": {"type", "orgUnitId"?, "groupId"?}}``."""
         answer = await self._client.call(
             "GET", quoted("bots", bot_id, "channels", channel_id), operation="channels.get"
         )
-        return _object(answer.json())
+        return as_object(answer.json())
 
     def members(self, bot_id: int, channel_id: str) -> AsyncIterator[str]:
         """User ids in the room."""
@@ -216,7 +213,7 @@ class Attachments:
             operation="attachments.create",
             json={"fileName": name},
         )
-        body = _object(answer.json())
+        body = as_object(answer.json())
         url, file_id = body.get("uploadUrl"), body.get("fileId")
         if not isinstance(url, str) or not isinstance(file_id, str):
             raise ProtocolViolation("添付ファイルの登録の応答に uploadUrl と fileId がありません。")
@@ -243,7 +240,3 @@ def _check_bot(body: Body, *, required: bool) -> None:
         count("administrators", administrators or (), 3)
     if body.get("subadministrators") is not None:
         count("subadministrators", body["subadministrators"], 3, least=0)
-
-
-def _object(body: Any) -> Json:
-    return body if isinstance(body, dict) else {}

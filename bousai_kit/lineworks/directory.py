@@ -1,4 +1,4 @@
-"""Members, org units, groups, levels, positions, user types.
+"""Members, org units and groups (levels, positions and user types: `catalogues`).
 
 Members and groups are changed with PATCH only: a PUT wipes what it leaves out (and closes a group's room).
 Never two writes of one member at once; org-unit writes one at a time, a second apart.
@@ -12,14 +12,14 @@ from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bousai_kit.lineworks.base import Caller, InvalidContent, external_key, quoted
+from bousai_kit.lineworks.base import Caller, InvalidContent, Json, as_object, external_key, quoted
+from bousai_kit.lineworks.catalogues import Levels, Positions, UserTypes
 
 __all__ = ["Groups", "Levels", "OrgUnits", "Positions", "UserTypes", "Users", "external_key"]
 
 ORGUNIT_REST_S = 1.0
 
 Body = Mapping[str, Any]
-Json = dict[str, Any]
 
 
 class Users:
@@ -44,9 +44,7 @@ class Users:
 
     async def get(self, user_id: str, *, priority: int = 0) -> Json:
         """One member."""
-        answer = await self._client.call(
-            "GET", self._path(user_id), operation="users.get", priority=priority
-        )
+        answer = await self._client.call("GET", self._path(user_id), operation="users.get", priority=priority)
         return self._learn(answer.json())
 
     async def create(self, body: Body, *, priority: int = 0) -> Json:
@@ -113,7 +111,9 @@ class Users:
 
     async def send_invitation(self, user_id: str, *, email: str | None = None) -> None:
         """Mail the invitation again: to the private address, or to `email`. Pending members only."""
-        body: Json = {"usePrivateEmail": True} if email is None else {"usePrivateEmail": False, "email": email}
+        body: Json = (
+            {"usePrivateEmail": True} if email is None else {"usePrivateEmail": False, "email": email}
+        )
         await self._write("POST", user_id, "send-invitation-email", body=body)
 
     async def send_invitations(self, *, result_to: str | None = None) -> None:
@@ -199,7 +199,7 @@ class OrgUnits:
     async def get(self, orgunit_id: str) -> Json:
         """One org unit."""
         answer = await self._client.call("GET", quoted("orgunits", orgunit_id), operation="orgunits.get")
-        return _object(answer.json())
+        return as_object(answer.json())
 
     async def create(self, body: Body) -> Json:
         """Create; ``displayOrder`` is needed although the vendor's table does not say so."""
@@ -230,7 +230,7 @@ class OrgUnits:
             answer = await self._client.call(
                 method, path, operation=f"orgunits.{verb}", json=None if body is None else dict(body)
             )
-            return _object(answer.json())
+            return as_object(answer.json())
 
 
 class Groups:
@@ -253,23 +253,24 @@ class Groups:
     async def get(self, group_id: str) -> Json:
         """One group."""
         answer = await self._client.call("GET", quoted("groups", group_id), operation="groups.get")
-        return _object(answer.json())
+        return as_object(answer.json())
 
     async def create(self, body: Body) -> Json:
         """Create; ``administrators`` and ``members`` are required. Without ``useMessage`` there is no room."""
         answer = await self._client.call("POST", "/groups", operation="groups.create", json=dict(body))
-        return _object(answer.json())
+        return as_object(answer.json())
 
     async def patch(self, group_id: str, body: Body) -> Json:
         """Change what is in `body`. ``useMessage: false`` deletes everybody's history: refused here."""
         if body.get("useMessage") is False:
             raise InvalidContent(
-                "グループのトークルームを無効にすると全員の履歴が消えるため、この操作はできません。", field="useMessage"
+                "グループのトークルームを無効にすると全員の履歴が消えるため、この操作はできません。",
+                field="useMessage",
             )
         answer = await self._client.call(
             "PATCH", quoted("groups", group_id), operation="groups.patch", json=dict(body)
         )
-        return _object(answer.json())
+        return as_object(answer.json())
 
     async def delete(self, group_id: str) -> None:
         """Delete."""
@@ -322,84 +323,7 @@ class Groups:
         )
 
 
-class _Catalogue:
-    """Levels, positions and user types are alike: endpoints as data."""
-
-    _path: tuple[str, ...]
-    _items: tuple[str, ...]
-    _name: str
-
-    def __init__(self, client: Caller) -> None:
-        self._client = client
-
-    def list(self, *, count: int = 100) -> AsyncIterator[Json]:
-        """All entries; refused (403, as far as known) while the feature is off."""
-        return self._client.pages(
-            quoted(*self._path),
-            *self._items,
-            operation=f"{self._name}.list",
-            params={"domainId": self._client.domain_id},
-            count=count,
-        )
-
-    async def get(self, entry_id: str) -> Json:
-        """One entry."""
-        answer = await self._client.call("GET", quoted(*self._path, entry_id), operation=f"{self._name}.get")
-        return _object(answer.json())
-
-    async def create(self, body: Body) -> Json:
-        """Create an entry."""
-        answer = await self._client.call(
-            "POST", quoted(*self._path), operation=f"{self._name}.create", json=dict(body)
-        )
-        return _object(answer.json())
-
-    async def patch(self, entry_id: str, body: Body) -> Json:
-        """Change what is in `body`."""
-        answer = await self._client.call(
-            "PATCH", quoted(*self._path, entry_id), operation=f"{self._name}.patch", json=dict(body)
-        )
-        return _object(answer.json())
-
-    async def delete(self, entry_id: str) -> None:
-        """Delete an entry."""
-        await self._client.call(
-            "DELETE", quoted(*self._path, entry_id), operation=f"{self._name}.delete"
-        )
-
-    async def enable(self) -> None:
-        """Switch the feature on for the domain."""
-        await self._switch("enable")
-
-    async def disable(self) -> None:
-        """Switch the feature off for the domain."""
-        await self._switch("disable")
-
-    async def _switch(self, verb: str) -> None:
-        await self._client.call("POST", quoted(*self._path, verb), operation=f"{self._name}.{verb}")
-
-
-class Levels(_Catalogue):
-    """職級 (``/directory/levels``)."""
-
-    _path, _items, _name = ("directory", "levels"), ("levels",), "levels"
-
-
-class Positions(_Catalogue):
-    """役職 (``/directory/positions``)."""
-
-    _path, _items, _name = ("directory", "positions"), ("positions",), "positions"
-
-
-class UserTypes(_Catalogue):
-    """利用権限タイプ (``/directory/user-types``)."""
-
-    _path, _items, _name = ("directory", "user-types"), ("userTypes", "employmentTypes"), "user-types"
-
-
-async def _set_external_keys(
-    client: Caller, path: str, name: str, keys: Mapping[str, str | None]
-) -> None:
+async def _set_external_keys(client: Caller, path: str, name: str, keys: Mapping[str, str | None]) -> None:
     if not 1 <= len(keys) <= 50:
         raise InvalidContent("External Key は 1〜50 件ずつ設定できます。", field=name, limit=50)
     for key in keys.values():
@@ -408,10 +332,6 @@ async def _set_external_keys(
     entries: Sequence[Json] = [{"id": id_, "externalKey": key} for id_, key in keys.items()]
     async with client.alone(*(("user", _fold(id_)) for id_ in keys)):
         await client.call("POST", path, operation=f"{name}.set-external-keys", json={name: entries})
-
-
-def _object(body: Any) -> Json:
-    return body if isinstance(body, dict) else {}
 
 
 def _fold(name: str) -> str:

@@ -82,7 +82,11 @@ class HostRule:
 
     def follow(self, base: httpx.URL, location: str) -> httpx.URL | None:
         """Resolve a ``Location`` against the URL that was asked; None: not to be followed."""
-        if not location or not location.isascii() or any(c <= " " or c == "\\" or c == "\x7f" for c in location):
+        if (
+            not location
+            or not location.isascii()
+            or any(c <= " " or c == "\\" or c == "\x7f" for c in location)
+        ):
             return None
         try:
             url = base.join(location)

@@ -78,8 +78,7 @@ class RefusalMemory:
             if found.method in ("POST", "PATCH", "PUT")
             and (
                 (found.path == path and method != "POST")
-                or (found.path.startswith(path + "/")
-                and method != "POST")
+                or (found.path.startswith(path + "/") and method != "POST")
                 or path.startswith(found.path + "/")
             )
         ]

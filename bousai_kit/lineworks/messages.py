@@ -26,22 +26,24 @@ from bousai_kit.lineworks.base import Caller, InvalidContent, Reply, quoted
 from bousai_kit.lineworks.contents import (
     Audio,
     ButtonTemplate,
-    Carousel,
-    CarouselColumn,
     Content,
-    Cover,
     File,
-    Flex,
     Image,
-    ImageCarousel,
-    ImageColumn,
     Link,
-    ListElement,
-    ListTemplate,
     Location,
     Sticker,
     Text,
     Video,
+)
+from bousai_kit.lineworks.templates import (
+    Carousel,
+    CarouselColumn,
+    Cover,
+    Flex,
+    ImageCarousel,
+    ImageColumn,
+    ListElement,
+    ListTemplate,
 )
 
 __all__ = [
@@ -120,7 +122,8 @@ class Messages:
         """
         if user_id.startswith("externalKey:"):
             raise InvalidContent(
-                "メッセージの宛先に External Key は使えません（userId かログイン ID を指定）。", field="userId"
+                "メッセージの宛先に External Key は使えません（userId かログイン ID を指定）。",
+                field="userId",
             )
         answer = await self._client.call(
             "POST",

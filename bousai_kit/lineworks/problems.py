@@ -89,7 +89,11 @@ def build_error(
     place = {"method": method, "path": public_path(path), "hint": hint}
     if status == 429:
         return RateLimited(
-            **where, **place, retry_after_s=retry_after_s, limit=limit, remaining=remaining  # type: ignore[arg-type]
+            **where,
+            **place,
+            retry_after_s=retry_after_s,
+            limit=limit,
+            remaining=remaining,  # type: ignore[arg-type]
         )
     if status >= 500:
         kind: type[ApiError] = ServiceUnavailable

@@ -70,7 +70,7 @@ class Tenant:
 
     def __init__(self, *, seed: int = 1, domain_id: int = 10000001) -> None:
         self.tables: defaultdict[str, dict[str, Entity]] = defaultdict(dict)
-        self.dirty: set[tuple[str, str]] = set()
+        self.dirty: dict[tuple[str, str], None] = {}  # in order of change
         self.scheduled: Callable[[], None] | None = None  # told when something new is due
         self._heap: list[tuple[datetime, str]] = []
         self.caches: dict[str, Any] = {}  # indexes that modules build from the tables; never stored
@@ -118,18 +118,18 @@ class Tenant:
     def put(self, table: str, key: str, entity: Entity) -> Entity:
         """Create or replace."""
         self.tables[table][key] = entity
-        self.dirty.add((table, key))
+        self.dirty[table, key] = None
         return entity
 
     def touch(self, table: str, key: str) -> None:
         """Say that an entity was changed in place."""
-        self.dirty.add((table, key))
+        self.dirty[table, key] = None
 
     def delete(self, table: str, key: str) -> Entity | None:
         """Take away; None if it was not there."""
         entity = self.tables[table].pop(key, None)
         if entity is not None:
-            self.dirty.add((table, key))
+            self.dirty[table, key] = None
         return entity
 
     def next_number(self, name: str, start: int = 1) -> int:
@@ -200,8 +200,8 @@ class Tenant:
 
     def take_dirty(self) -> Iterator[tuple[str, str, Entity | None]]:
         """What has changed since the last time: table, key, entity (None: gone)."""
-        changed, self.dirty = self.dirty, set()
-        for table, key in sorted(changed):
+        changed, self.dirty = self.dirty, {}
+        for table, key in changed:
             yield table, key, self.tables[table].get(key)
 
     def load(self, rows: Iterator[tuple[str, str, Entity]]) -> None:

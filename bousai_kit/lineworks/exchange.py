@@ -1,0 +1,197 @@
+"""One exchange: send, and follow by hand what the answer points to. The only module that does I/O.
+
+The token enters a request at the last moment and stands in no variable of a frame; it follows a ``Location``
+to allowed hosts only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+
+import httpx
+
+from bousai_kit.clock import Clock
+from bousai_kit.lineworks.auth import Token, TokenAnswer, parse_http_date
+from bousai_kit.lineworks.hosts import HostRule, host_of
+from bousai_kit.lineworks.pacing import read_limits
+from bousai_kit.lineworks.problems import public_path
+from bousai_kit.lineworks.transport import TIMEOUT_S
+from bousai_kit.lineworks.values import Trace
+
+__all__ = ["Elsewhere", "Exchange"]
+
+_HOPS = 4
+_FOLLOWED = (301, 302, 303, 307, 308)
+_JSON = {"Content-Type": "application/json; charset=UTF-8"}
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class Elsewhere(Exception):
+    """A ``Location`` on a host that is not allowed."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+
+class _Bearer(httpx.Auth):
+    """Adds the token at the last moment, so that it stands in no variable of a frame."""
+
+    def __init__(self, token: Token) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = "Bearer " + self._token.value
+        yield request
+
+
+class Exchange:
+    """Sends requests of one client.
+
+    Parameters
+    ----------
+    http : httpx.AsyncClient
+    api_url : str
+        Base, without a trailing slash.
+    token_url : str
+    clock : Clock
+    hosts : HostRule
+    real_network : bool
+        The clock is held while a request is under way; else the kit's clock owns the time-out.
+    tracer : callable or None
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        api_url: str,
+        token_url: str,
+        clock: Clock,
+        hosts: HostRule,
+        real_network: bool,
+        tracer: Callable[[Trace], None] | None,
+    ) -> None:
+        self._http = http
+        self._api = api_url
+        self._token_url = token_url
+        self._clock = clock
+        self._hosts = hosts
+        self._real = real_network
+        self._tracer = tracer
+
+    async def run(
+        self, method: str, target: str, body: bytes | None, token: Token, operation: str, attempt: int
+    ) -> httpx.Response:
+        """Send, and follow what the answer points to; a second step belongs to the same try.
+
+        Raises
+        ------
+        httpx.TransportError
+            No answer.
+        Elsewhere
+            The answer points to a host that is not allowed.
+        """
+        request = self._http.build_request(
+            method, self._api + target, content=body, headers=None if body is None else _JSON
+        )
+        answer = await self._send(request, token, operation, attempt)
+        for _ in range(_HOPS):
+            if answer.status_code not in _FOLLOWED or "location" not in answer.headers:
+                return answer
+            same = answer.status_code in (307, 308)
+            if not same and method != "GET":
+                return answer
+            location = answer.headers["location"]
+            found = self._hosts.follow(answer.request.url, location)
+            if found is None:
+                raise Elsewhere(host_of(answer.request.url, location))
+            again = body if same else None
+            request = self._http.build_request(
+                method, found, content=again, headers=None if again is None else _JSON
+            )
+            answer = await self._send(request, token, operation, attempt)
+        return answer
+
+    async def upload(
+        self,
+        url: str,
+        files: Mapping[str, tuple[str, bytes]],
+        fields: Mapping[str, str],
+        token: Token,
+        operation: str,
+    ) -> httpx.Response:
+        """POST ``multipart/form-data`` to an address that an answer gave; raises as `run`."""
+        base = httpx.URL(self._api)
+        found = self._hosts.follow(base, url)
+        if found is None:
+            raise Elsewhere(host_of(base, url))
+        request = self._http.build_request("POST", found, files=dict(files), data=dict(fields))
+        return await self._send(request, token, operation, 1)
+
+    async def post_token(self, form: bytes) -> TokenAnswer:
+        """The token request; never redirected."""
+        request = self._http.build_request("POST", self._token_url, content=form, headers=_FORM)
+        answer = await self._raw(request, None)
+        return TokenAnswer(answer.status_code, answer.content, parse_http_date(answer.headers.get("date")))
+
+    async def _send(
+        self, request: httpx.Request, token: Token, operation: str, attempt: int
+    ) -> httpx.Response:
+        began = self._clock.monotonic()
+        answer: httpx.Response | None = None
+        try:
+            answer = await self._raw(request, _Bearer(token))
+            return answer
+        finally:
+            if self._tracer is not None:
+                self._tracer(
+                    Trace(
+                        method=request.method,
+                        path=self._shown(request.url),
+                        status=None if answer is None else answer.status_code,
+                        ms=(self._clock.monotonic() - began) * 1000,
+                        limit_left=None if answer is None else read_limits(answer.headers).remaining,
+                        operation=operation,
+                        attempt=attempt,
+                    )
+                )
+
+    async def _raw(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
+        if self._real:
+            with self._clock.hold():
+                return await self._http.send(request, auth=auth, follow_redirects=False)
+        async with _deadline(self._clock, TIMEOUT_S, request):
+            return await self._http.send(request, auth=auth, follow_redirects=False)
+
+    def _shown(self, url: httpx.URL) -> str:
+        whole = str(url)
+        if whole.startswith(self._api + "/"):
+            return public_path(whole[len(self._api) :])
+        return f"→ {url.host}"  # one-off addresses hold keys
+
+
+@contextlib.asynccontextmanager
+async def _deadline(clock: Clock, seconds: float, request: httpx.Request) -> AsyncIterator[None]:
+    """A time-out by the kit's clock, for a tenant inside this process (no socket ever times out there)."""
+    task = asyncio.current_task()
+    assert task is not None
+    late = False
+
+    async def watch() -> None:
+        nonlocal late
+        await clock.sleep(seconds)
+        late = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if late and task.uncancel() == 0:
+            raise httpx.ReadTimeout("no answer in time", request=request) from None
+        raise
+    finally:
+        watcher.cancel()

@@ -1,0 +1,145 @@
+"""The admin host's hand on simulated staff: let one of them tap, type, send, open, leave, invite the bot, now.
+
+No part of the vendor's API: tests and demonstrations use it. ``user`` is a user id or login id; ``bot`` defaults to the first bot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bousai_kit.sandbox import people, rooms
+from bousai_kit.sandbox.bot_state import find_member, talk_id
+from bousai_kit.sandbox.content_parts import Tap, obj, string
+from bousai_kit.sandbox.contents import TYPES
+from bousai_kit.sandbox.ops import Call, Operation, Reply, bad, missing
+from bousai_kit.sandbox.routes_attachments import put_file
+from bousai_kit.sandbox.tenant import Entity
+
+__all__ = ["OPERATIONS"]
+
+FILES = ("image", "file", "audio", "video")
+
+
+def _who(call: Call) -> tuple[str, Entity]:
+    fields = call.json()
+    bot_id = str(fields.get("bot") or call.tenant.bot_id)
+    if bot_id not in call.tenant.table("bots"):
+        raise missing("Bot not found.")
+    user = find_member(call.tenant, string(fields, "user", "", 1000) or "")
+    if user is None:
+        raise missing("User not found.")
+    return bot_id, user
+
+
+def _room(call: Call, bot_id: str, user: Entity) -> str:
+    """The room of the body, "" for the 1:1 room."""
+    channel = string(call.json(), "channel", "", 200, required=False) or ""
+    return "" if channel == talk_id(call.tenant, bot_id, user["userId"]) else channel
+
+
+def _act(call: Call, tap: Tap, content: dict[str, Any] | None = None) -> Reply:
+    bot_id, user = _who(call)
+    at = call.sandbox.clock.now()
+    room = _room(call, bot_id, user)
+    key = string(call.json(), "key", "", 200, required=False) or ""
+    if not people.answer(call.sandbox, bot_id, user, tap, at=at, channel=room, key=key, content=content):
+        raise missing("The member or the bot is not in the room.")
+    return Reply(204)
+
+
+def _say(call: Call) -> Reply:
+    return _act(call, Tap(string(call.json(), "text", "", 10_000) or ""))
+
+
+def _tap(call: Call) -> Reply:
+    """``text`` with ``postback`` (a message action), or ``data`` (a postback action)."""
+    fields = call.json()
+    data = string(fields, "data", "", 300, required=False)
+    if data is not None:
+        return _act(call, Tap("", data=data))
+    text = string(fields, "text", "", 1000) or ""
+    return _act(call, Tap(text, postback=string(fields, "postback", "", 1000, required=False)))
+
+
+def _send(call: Call) -> Reply:
+    """``content`` of another kind: a location, a sticker, or a file that the bot can download."""
+    bot_id, _ = _who(call)
+    content = dict(obj(call.json().get("content"), "content"))
+    kind = content.get("type")
+    if kind not in TYPES:
+        raise bad("content.type is invalid.")
+    shown = str(content.get("text") or content.get("address") or content.get("stickerId") or "")
+    if kind in FILES:
+        name = str(content.pop("fileName", "") or "photo.jpg")
+        data = bytes.fromhex(str(content.pop("hex", "") or "ffd8ffd9"))
+        life = call.choices.attachment_life_s
+        content["fileId"] = put_file(call.tenant, bot_id, name, data, call.now, life)
+        shown = f"(写真) {name}" if kind == "image" else f"(ファイル) {name}"
+    return _act(call, Tap(shown), content)
+
+
+def _open(call: Call) -> Reply:
+    """The member opens the bot's talk and presses 利用開始."""
+    bot_id, user = _who(call)
+    at = call.sandbox.clock.now()
+    rooms.open_talk(call.sandbox, bot_id, user, at)
+    people.answer(call.sandbox, bot_id, user, Tap("利用開始", postback="start"), at=at)
+    return Reply(204)
+
+
+def _leave(call: Call) -> Reply:
+    bot_id, user = _who(call)
+    at = call.sandbox.clock.now()
+    room = _room(call, bot_id, user)
+    left = (
+        rooms.member_leaves(call.sandbox, room, user["userId"], at)
+        if room
+        else rooms.leave_talk(call.sandbox, bot_id, user["userId"], at)
+    )
+    if not left:
+        raise missing("The member is not in the room.")
+    return Reply(204)
+
+
+def _invite(call: Call) -> Reply:
+    fields = call.json()
+    kind = fields.get("kind", "GROUP")
+    if kind not in ("GROUP", "ORGUNIT", "MULTI_USERS"):
+        raise bad("kind must be GROUP, ORGUNIT or MULTI_USERS.")
+    bot_id = str(fields.get("bot") or call.tenant.bot_id)
+    key = string(fields, "id", "", 200) or ""
+    channel = rooms.invite(call.sandbox, bot_id, kind, key, call.sandbox.clock.now())
+    return Reply(201, rooms.channel_view(channel))
+
+
+def _profile(call: Call) -> Reply:
+    user = find_member(call.tenant, call.path["userId"])
+    if user is None:
+        raise missing("User not found.")
+    person = people.profile(call.tenant, user)
+    return Reply(
+        200,
+        {
+            "key": person.key,
+            "role": person.role,
+            "ward": person.ward,
+            "device": person.device,
+            "reachable": people.rings(call.tenant, user),
+        },
+    )
+
+
+def _op(name: str, handler: Any, success: int = 204) -> Operation:
+    path = f"/staff/{name}"
+    return Operation(f"admin.{name}", "POST", path, (), handler, success=success, host="admin", limit="none")
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    _op("say", _say),
+    _op("tap", _tap),
+    _op("send", _send),
+    _op("open", _open),
+    _op("leave", _leave),
+    _op("invite", _invite, 201),
+    Operation("admin.staff", "GET", "/staff/{userId}", (), _profile, host="admin", limit="none"),
+)

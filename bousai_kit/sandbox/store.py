@@ -1,0 +1,144 @@
+"""Where a tenant is kept: one SQLite file, written before each answer leaves.
+
+``synchronous`` is off: what was answered survives the death of this process (kill −9), which is what the sandbox
+promises, not the death of the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bousai_kit.errors import ConfigError
+from bousai_kit.sandbox.tenant import Entity, Tenant
+
+__all__ = ["Store"]
+
+VERSION = "1"
+
+
+class Store:
+    """The file of one tenant.
+
+    Parameters
+    ----------
+    path : Path
+        Made with mode 0600, its folder with 0700.
+
+    Raises
+    ------
+    ConfigError
+        The file is not a tenant, or of a later version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=OFF")
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS entity"
+                " (id INTEGER PRIMARY KEY, tbl TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, UNIQUE (tbl, key))"
+            )
+            self._db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (VERSION,))
+            version = self.meta("version")
+        except sqlite3.DatabaseError:
+            self._db.close()
+            raise _unusable(path) from None
+        if version != VERSION:
+            self._db.close()
+            raise _unusable(path)
+        self._reading = self.reading()
+
+    def meta(self, name: str) -> str | None:
+        """A named text."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def reading(self) -> datetime | None:
+        """The clock's last reading."""
+        text = self.meta("reading")
+        return None if text is None else datetime.fromisoformat(text)
+
+    def empty(self) -> bool:
+        """Whether no tenant is in it yet."""
+        return self._db.execute("SELECT 1 FROM entity LIMIT 1").fetchone() is None
+
+    def load(self, tenant: Tenant) -> None:
+        """Fill a tenant from the file."""
+        try:
+            tenant.load(self._rows())
+        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError):
+            raise _unusable(self.path) from None
+
+    def _rows(self) -> Iterator[tuple[str, str, Entity]]:
+        loads = json.loads
+        for table, key, body in self._db.execute("SELECT tbl, key, body FROM entity ORDER BY id"):
+            yield table, key, loads(body)
+
+    def save(self, tenant: Tenant, now: datetime) -> None:
+        """Write what has changed and the clock's reading, in one transaction."""
+        if not tenant.dirty and self._reading is not None and (now - self._reading).total_seconds() < 1.0:
+            return
+        puts: list[tuple[str, str, str]] = []
+        gone: list[tuple[str, str]] = []
+        changed = dict(tenant.dirty)
+        for table, key, entity in tenant.take_dirty():
+            if entity is None:
+                gone.append((table, key))
+            else:
+                puts.append((table, key, _dump(entity)))
+        try:
+            self._write(puts, gone, now)
+        except BaseException:
+            tenant.dirty = {**changed, **tenant.dirty}
+            raise
+        self._reading = now
+
+    def _write(self, puts: list[tuple[str, str, str]], gone: list[tuple[str, str]], now: datetime) -> None:
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            if puts:
+                db.executemany(
+                    "INSERT INTO entity (tbl, key, body) VALUES (?, ?, ?)"
+                    " ON CONFLICT (tbl, key) DO UPDATE SET body = excluded.body",
+                    puts,
+                )
+            if gone:
+                db.executemany("DELETE FROM entity WHERE tbl = ? AND key = ?", gone)
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('reading', ?)", (now.isoformat(),))
+            db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Give the file back; safe to call twice."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.close()
+
+
+def _dump(entity: dict[str, Any]) -> str:
+    return json.dumps(entity, ensure_ascii=False, separators=(",", ":"))
+
+
+def _unusable(path: Path) -> ConfigError:
+    return ConfigError(
+        f"練習用テナントのファイル（{path.name}）を読めません。",
+        setting="BOUSAI_HOME",
+        hint=f"壊れているか、別の版のものです。フォルダ「{path.parent}」を別の場所に移してから、もう一度実行してください。",
+    )
