@@ -298,7 +298,7 @@ def parse_time_scale(text: str) -> SystemClock:
     Raises
     ------
     ValueError
-        The text is neither.
+        The text is neither, or such a clock could not be read a month from now.
     """
     speed, at, origin = text.strip().partition("@")
     if not at:
@@ -308,4 +308,9 @@ def parse_time_scale(text: str) -> SystemClock:
     moment = datetime.fromisoformat(origin)
     if moment.tzinfo is None:
         raise ValueError("T0 needs an offset")
-    return SystemClock(speed=float(speed), origin=moment)
+    clock = SystemClock(speed=float(speed), origin=moment)
+    try:
+        clock.now() + timedelta(days=30) * clock.speed  # readable for as long as a test server runs
+    except OverflowError:
+        raise ValueError("the clock would run out of the calendar") from None
+    return clock
