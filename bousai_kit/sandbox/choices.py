@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bousai_kit.sandbox.choices_bots import BotChoices
+from bousai_kit.sandbox.choices_directory import DirectoryChoices
 
 __all__ = ["Choices"]
 
 
 @dataclass(frozen=True, slots=True)
-class Choices(BotChoices):
+class Choices(DirectoryChoices):
     """What the sandbox does where the vendor's documents are silent.
 
     Every field names the paragraph of the reference (part § section) and its evidence tag.
@@ -36,10 +36,8 @@ class Choices(BotChoices):
     # -- common (part 1 §2) -------------------------------------------------------------------------
     wrong_path_before_token: bool = True  # SB: `Api not exists` is said without looking at the token
     me_with_service_account: tuple[int, str, str] = (403, "ACCESS_DENIED", "Access is denied.")  # 1 §1.1 [D], status SB
-    feature_off: tuple[int, str, str] = (403, "ACCESS_DENIED", "Access is denied.")  # 1 §7 [A]
     body_too_large: tuple[int, str] = (413, "PAYLOAD_TOO_LARGE")  # SB
     wrong_content_type: tuple[int, str] = (415, "UNSUPPORTED_MEDIA_TYPE")  # SB; a missing header is let through
-    member_refs_say_not_found: bool = True  # 1 §2.4: unknown ids of the directory are 404
 
     # -- limits (part 1 §2.5, part 2 §5) ------------------------------------------------------------
     fixed_window_starts_at: str = "first"  # SB: "first" request of a window, or the clock's "minute"
@@ -50,23 +48,3 @@ class Choices(BotChoices):
     serial_service_s: float = 0.02  # SB: how long such a write takes, so that two can overlap at all
     concurrent: int = 0  # 1 §2.5: a limit exists, its number is unknown; 0 = none
     error_answers_count: bool = True  # SB: 4xx and 5xx answers use up the limit too
-
-    # -- directory (part 1 §4 to §7) ----------------------------------------------------------------
-    create_shows_flags: bool = True  # 1 §4.5: the published answer shows none; read with GET
-    pending_expires_days: int = 30  # 1 §4.1 [H]
-    deleted_kept_days: int = 7  # 1 §4.8 [D]
-    login_failures: int = 5  # 1 §4.4: 3 to 10 [C]
-    password_change_logs_out: bool = True  # 1 §4.4 [D]: ADMIN needs a second login
-    delete_orgunit_with_members: tuple[int, str, str] = (
-        400,
-        "INVALID_PARAMETER",
-        "The org unit still has members.",
-    )  # 1 §5: status unknown
-    member_duplicate: tuple[int, str] = (400, "INVALID_PARAMETER")  # 1 §2.4 [C]
-    group_history_days: int = 30  # 1 §6 [D]
-    custom_properties_name: str = "customProperties"  # 1 §7: JP pages say customAttributes
-    reserved_login_ids: tuple[str, ...] = ("admin", "administrator", "root", "postmaster", "webmaster")  # 1 §4.2 list unknown
-    password_policy: str = "letters+digits"  # 1 §4.4: or "letters+digits+symbols"; S105 is not meant
-    max_orgunits: int = 10000  # 1 §5 [H]; Free 100
-    max_groups: int = 100000  # 1 §6 [H]; Free 1,000
-    orgunit_depth: int = 15  # 1 §5 [H]
