@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bousai_kit.lineworks.client import LineWorksClient
     from bousai_kit.logs.archive import Archive
-    from bousai_kit.sandbox import Sandbox
+    from bousai_kit.sandbox import AnySandbox
 
 __all__ = ["SCOPES", "Workbench", "open_workbench"]
 
@@ -55,7 +55,7 @@ class Workbench:
     clock : Clock
         Shared with the sandbox where the tenant runs in this process.
     ledger : Ledger
-    sandbox : Sandbox or None
+    sandbox : AnySandbox or None
         The tenant of profile ``sandbox``; None for a real one and for an offline workbench.
     home : Path
         ``BOUSAI_HOME``.
@@ -69,7 +69,7 @@ class Workbench:
         settings: Settings,
         clock: Clock,
         ledger: Ledger,
-        sandbox: Sandbox | None,
+        sandbox: AnySandbox | None,
         seed: int,
         offline: bool,
     ) -> None:

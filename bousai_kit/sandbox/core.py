@@ -1,8 +1,9 @@
 """`Sandbox`: tenant, clock, limits, faults and store put together; in process as httpx transports.
 
-Signals a module may listen to (``LISTENERS``): ``user.created``, ``user.changed``, ``user.suspended``, ``user.unsuspended``,
-``user.deleted`` (grace begins), ``user.purged``, ``user.logged_in`` (first login done), ``group.room_opened``,
-``group.room_closed``, ``group.changed``, ``group.deleted``, ``orgunit.changed``: payload ``{"id": …}``.
+Signals a module may listen to (``LISTENERS``): ``user.created``, ``user.changed``, ``user.suspended``,
+``user.unsuspended``, ``user.deleted`` (grace begins), ``user.purged``, ``user.logged_in`` (first login done),
+``group.room_opened``, ``group.room_closed``, ``group.changed``, ``group.deleted``, ``orgunit.changed``:
+payload ``{"id": …}``.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ MODULES = (
     "routes_forms",
     "routes_security",
     "people",
-    "admin",
+    "routes_admin",
 )
 
 
@@ -100,7 +101,7 @@ class Sandbox:
 
     Attributes
     ----------
-    api_url, auth_url, storage_url, admin_url : str
+    api_url, auth_url, storage_url, admin_url, line_url : str
         Bases; names that no resolver knows while the sandbox is in process.
     receiver_app : ASGI app or None
         Gets the callbacks in process; None: they are posted to the bot's ``callbackUrl``.
@@ -135,6 +136,7 @@ class Sandbox:
         self.auth_url = "http://auth.sandbox.invalid/oauth2/v2.0"
         self.storage_url = "http://storage.sandbox.invalid"
         self.admin_url = "http://admin.sandbox.invalid"
+        self.line_url = "http://line.sandbox.invalid"
         self.receiver_app: Any = None
         self.running: set[asyncio.Future[Any]] = set()
         self.defects: list[Exception] = []

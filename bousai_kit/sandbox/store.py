@@ -1,7 +1,7 @@
 """Where a tenant is kept: one SQLite file, written before each answer leaves.
 
-``synchronous`` is off: what was answered survives the death of this process (kill −9), which is what the sandbox
-promises, not the death of the machine.
+``synchronous`` is off: what was answered survives the death of this process (kill −9), which is what the
+sandbox promises, not the death of the machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from bousai_kit.errors import ConfigError
 from bousai_kit.sandbox.tenant import Entity, Tenant
 
-__all__ = ["Store"]
+__all__ = ["Store", "read_clock"]
 
 VERSION = "1"
 
@@ -48,7 +48,8 @@ class Store:
             self._db.execute("PRAGMA synchronous=OFF")
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS entity"
-                " (id INTEGER PRIMARY KEY, tbl TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, UNIQUE (tbl, key))"
+                " (id INTEGER PRIMARY KEY, tbl TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,"
+                " UNIQUE (tbl, key))"
             )
             self._db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (VERSION,))
@@ -59,7 +60,7 @@ class Store:
         if version != VERSION:
             self._db.close()
             raise _unusable(path)
-        self._reading = self.reading()
+        self._reading: datetime | None = None
 
     def meta(self, name: str) -> str | None:
         """A named text."""
@@ -67,9 +68,19 @@ class Store:
         return None if row is None else str(row[0])
 
     def reading(self) -> datetime | None:
-        """The clock's last reading."""
-        text = self.meta("reading")
-        return None if text is None else datetime.fromisoformat(text)
+        """The clock's last reading, or what was promised it would not pass, whichever is later."""
+        return _later(self.meta("reading"), self.meta("promise"))
+
+    def promise(self, until: datetime | None) -> None:
+        """Store a moment that the clock will not pass before the next promise (None: takes it back).
+
+        A process that is killed between two changes leaves a reading that is too early; its successor's
+        clock begins at the promise instead.
+        """
+        if until is None:
+            self._db.execute("DELETE FROM meta WHERE name = 'promise'")
+        else:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('promise', ?)", (until.isoformat(),))
 
     def empty(self) -> bool:
         """Whether no tenant is in it yet."""
@@ -89,7 +100,7 @@ class Store:
 
     def save(self, tenant: Tenant, now: datetime) -> None:
         """Write what has changed and the clock's reading, in one transaction."""
-        if not tenant.dirty and self._reading is not None and (now - self._reading).total_seconds() < 1.0:
+        if not tenant.dirty and now == self._reading:
             return
         puts: list[tuple[str, str, str]] = []
         gone: list[tuple[str, str]] = []
@@ -130,6 +141,25 @@ class Store:
         with contextlib.suppress(sqlite3.Error):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
+
+
+def read_clock(path: Path) -> datetime | None:
+    """The stored reading of a tenant's file, without running or changing it; None when there is none."""
+    if not path.is_file():
+        return None
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+        try:
+            found = dict(db.execute("SELECT name, value FROM meta WHERE name IN ('reading', 'promise')"))
+        finally:
+            db.close()
+        return _later(found.get("reading"), found.get("promise"))
+    except (sqlite3.Error, ValueError):
+        return None
+
+
+def _later(*readings: str | None) -> datetime | None:
+    return max((datetime.fromisoformat(text) for text in readings if text is not None), default=None)
 
 
 def _dump(entity: dict[str, Any]) -> str:

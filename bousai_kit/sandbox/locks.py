@@ -1,0 +1,114 @@
+"""One process at a time on one folder: an advisory lock that ends with the process, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["FolderLock"]
+
+_FAR = 1 << 30  # Windows locks bytes, and a locked byte cannot be read: lock one that is never written
+
+
+class FolderLock:
+    """The lock file of a folder.
+
+    Parameters
+    ----------
+    path : Path
+        Made with mode 0600; never removed (a removed lock file could be locked twice).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<FolderLock {'held' if self.held else 'free'}>"
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds it."""
+        return self._file is not None
+
+    def take(self) -> bool:
+        """Try to get it, without waiting; notes who holds it."""
+        if self._file is not None:
+            return True
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            if not _lock(file):
+                os.close(file)
+                return False
+        except BaseException:
+            os.close(file)
+            raise
+        self._file = file
+        note = json.dumps({"pid": os.getpid(), "what": _what()}, ensure_ascii=False).encode()
+        with contextlib.suppress(OSError):  # a full disk does not matter to a lock
+            os.lseek(file, 0, os.SEEK_SET)
+            os.write(file, note)
+            os.ftruncate(file, len(note))
+        return True
+
+    def release(self) -> None:
+        """Give it back; safe to call twice."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)  # ends the lock
+
+    def holder(self) -> dict[str, Any]:
+        """``pid`` and ``what`` of whoever took it last; empty when that cannot be read."""
+        try:
+            found = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def is_free(self) -> bool:
+        """Whether nobody holds it at this moment."""
+        if self._file is not None:
+            return False
+        try:
+            file = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        except OSError:
+            return True
+        try:
+            return _lock(file)
+        finally:
+            os.close(file)
+
+
+def _what() -> str:
+    """How this process would be called by a person."""
+    words = [Path(word).name for word in sys.argv[:3] if not word.startswith("-")]
+    if any("ipykernel" in word for word in sys.argv[:1]):
+        return "ノートブック"
+    return " ".join(words[:2]) or "python"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: int) -> bool:
+        os.lseek(file, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _lock(file: int) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,201 @@
+"""How a tenant begins: administrator, bot, one board, levels and positions enabled; members if wanted.
+
+Members are put in place as if they had been created, and all but a few had logged in, before the
+tenant's first moment: no audit rows, no limits, no callbacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from bousai_kit.sandbox.core import modules
+from bousai_kit.sandbox.tenant import Entity, Tenant
+
+__all__ = ["ADMINISTRATOR", "DOMAIN_ID", "MOST_PENDING", "found_tenant", "new_member", "pending_rows"]
+
+DOMAIN_ID = 10000001
+GROUP = "city-demo"
+ADMINISTRATOR = f"kanri@{GROUP}"
+MOST_PENDING = 5
+MEMBERS_A_PENDING = 40
+FEATURES = ("levels", "positions")
+
+
+def found_tenant(*, seed: int, now: datetime, people: int = 0, domain_id: int = DOMAIN_ID) -> Tenant:
+    """A new tenant.
+
+    Parameters
+    ----------
+    seed : int
+        Ids and the chance of the simulated staff are drawn from it.
+    now : datetime
+        The tenant's first moment (aware).
+    people : int
+        Members besides the administrator: the first of the sample roster, generated ones beyond.
+    """
+    tenant = Tenant(seed=seed, domain_id=domain_id)
+    administrator = new_member(
+        tenant,
+        email=ADMINISTRATOR,
+        last_name="管理",
+        first_name="担当",
+        isAdministrator=True,
+        privateEmail="kanri@example.invalid",
+    )
+    tenant.put("users", administrator["userId"], administrator)
+    for module in modules():
+        found = getattr(module, "found", None)
+        if found is not None:
+            found(tenant, now)
+    if people:
+        from bousai_kit.roster import sample_roster
+
+        _settle(tenant, sample_roster(people))
+    return tenant
+
+
+def new_member(tenant: Tenant, *, email: str, last_name: str, first_name: str = "", **more: Any) -> Entity:
+    """A member in use, with every property of part 1 §4.2 that is stored."""
+    return {
+        "domainId": tenant.domain_id,
+        "userId": tenant.new_id("user", email),
+        "userExternalKey": None,
+        "isAdministrator": False,
+        "isPending": False,
+        "isSuspended": False,
+        "isDeleted": False,
+        "isAwaiting": False,
+        "suspendedReason": None,
+        "leaveOfAbsence": {"startTime": None, "endTime": None, "isLeaveOfAbsence": False},
+        "email": email,
+        "userName": {
+            "lastName": last_name,
+            "firstName": first_name,
+            "phoneticLastName": "",
+            "phoneticFirstName": "",
+        },
+        "i18nNames": [],
+        "nickName": None,
+        "privateEmail": None,
+        "aliasEmails": [],
+        "userTypeId": None,
+        "searchable": True,
+        "organizations": [{"domainId": tenant.domain_id, "primary": True, "levelId": None, "orgUnits": []}],
+        "telephone": None,
+        "cellPhone": None,
+        "location": None,
+        "task": None,
+        "messenger": None,
+        "birthdayCalendarType": None,
+        "birthday": None,
+        "locale": "ja_JP",
+        "timeZone": "Asia/Tokyo",
+        "hiredDate": None,
+        "employeeNumber": None,
+        "activationDate": None,
+        "customProperties": {},
+        "customFields": [],
+        "relations": [],
+        **more,
+    }
+
+
+def pending_rows(people: int) -> frozenset[int]:
+    """Which of the members (from 0) have not logged in yet: one in forty, at most five, spread evenly."""
+    count = min(MOST_PENDING, people // MEMBERS_A_PENDING)
+    return frozenset((2 * number + 1) * people // (2 * count) for number in range(count))
+
+
+# -- members of a roster ----------------------------------------------------------------------------
+
+
+def _settle(tenant: Tenant, roster: Any) -> None:
+    """Org units, positions and members as an onboarding of this roster leaves them."""
+    from bousai_kit.sandbox import people as staff
+
+    units = _place_units(tenant, roster.units)
+    positions: dict[str, str] = {}
+    pending = pending_rows(len(roster.people))
+    for row, person in enumerate(roster.people):
+        unit = units.get(person.orgunit_code)
+        seats = [] if unit is None else [_seat(unit, _position(tenant, positions, person.position))]
+        company = {"domainId": tenant.domain_id, "primary": True, "levelId": None, "orgUnits": seats}
+        member = new_member(
+            tenant,
+            email=person.login_id,
+            last_name=person.last_name,
+            first_name=person.first_name,
+            userExternalKey=person.staff_number,
+            employeeNumber=person.staff_number,
+            isPending=row in pending,
+            cellPhone=person.phone or None,
+            privateEmail=person.private_email or None,
+            organizations=[company],
+        )
+        member["userName"]["phoneticLastName"] = person.last_kana
+        member["userName"]["phoneticFirstName"] = person.first_kana
+        tenant.put("users", member["userId"], member)
+    staff.learn(tenant, roster.people)
+
+
+def _place_units(tenant: Tenant, units: Sequence[Any]) -> dict[str, str]:
+    """Ids by code; parents come before their children, an unknown parent counts as none."""
+    ids = {unit.code: tenant.new_id("orgunit", unit.code) for unit in units}
+    for unit in units:
+        tenant.put(
+            "orgunits",
+            ids[unit.code],
+            {
+                "domainId": tenant.domain_id,
+                "orgUnitId": ids[unit.code],
+                "orgUnitExternalKey": unit.code,
+                "orgUnitName": unit.name or unit.code,
+                "i18nNames": [],
+                "email": None,
+                "description": None,
+                "visible": True,
+                "parentOrgUnitId": ids.get(unit.parent_code),
+                "displayOrder": max(1, int(unit.order or 1)),
+                "aliasEmails": [],
+                "canReceiveExternalMail": False,
+                "useMessage": False,
+                "useNote": False,
+                "useCalendar": False,
+                "useTask": False,
+                "useFolder": False,
+                "useServiceNotification": False,
+                "membersAllowedToUseOrgUnitEmailAsRecipient": [],
+                "membersAllowedToUseOrgUnitEmailAsSender": [],
+            },
+        )
+    return ids
+
+
+def _position(tenant: Tenant, known: dict[str, str], name: str) -> str | None:
+    if not name:
+        return None
+    if name not in known:
+        known[name] = tenant.new_id("position", name)
+        position = {
+            "domainId": tenant.domain_id,
+            "positionId": known[name],
+            "displayOrder": len(known),
+            "positionName": name,
+            "positionExternalKey": None,
+            "i18nNames": [],
+        }
+        tenant.put("positions", known[name], position)
+    return known[name]
+
+
+def _seat(unit: str, position: str | None) -> dict[str, Any]:
+    return {
+        "orgUnitId": unit,
+        "primary": True,
+        "positionId": position,
+        "isManager": False,
+        "visible": True,
+        "useTeamFeature": True,
+    }
