@@ -115,6 +115,10 @@ class BousaiKitError(Exception):
         super().__init__(message)
         self.hint = self.default_hint if hint is None else hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Cross a process border, whatever the constructor asks for."""
+        return _restore, (type(self), self.args, self.__dict__)
+
     def sentence(self) -> str:
         """What happened and what to do, as one line for a terminal or a panel."""
         return f"{self} {self.hint}".strip().replace("\n", " ")
@@ -122,6 +126,14 @@ class BousaiKitError(Exception):
     def _render_traceback_(self) -> list[str]:
         """IPython's hook: a notebook shows the sentence, not the frames (and no locals)."""
         return [f"{type(self).__name__}: {self}", f"→ {self.hint}"]
+
+
+def _restore(
+    kind: type[BousaiKitError], args: tuple[object, ...], state: dict[str, object]
+) -> BousaiKitError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(BousaiKitError):
@@ -163,7 +175,9 @@ class LedgerError(BousaiKitError):
 class LedgerUnavailable(LedgerError):
     """Locked, disk full, on a network file system, or of another domain: nothing was written."""
 
-    default_hint = "ディスクの空き容量と BOUSAI_HOME の場所を確認してから、同じ操作をもう一度実行してください。"
+    default_hint = (
+        "ディスクの空き容量と BOUSAI_HOME の場所を確認してから、同じ操作をもう一度実行してください。"
+    )
 
 
 class LedgerCorrupt(LedgerError):
@@ -188,7 +202,7 @@ class OutcomeUnknown(LineWorksError):
     """A POST that may have taken effect. Never repeated by the client; the caller settles it."""
 
     exit_code = 1
-    default_hint = "届いたかどうか未確定です。再送せず、`settle`（確定処理）で結果を確かめてください。"
+    default_hint = "届いたかどうか未確定なので、再送せず、`settle`（確定処理）で結果を確かめてください。"
 
     def __init__(self, message: str, *, method: str = "", path: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -222,7 +236,9 @@ class ApiError(LineWorksError):
         hint: str | None = None,
     ) -> None:
         said = " ".join(part for part in (code, description) if part)
-        super().__init__(message or f"LINE WORKS が {status} を返しました（{said or '説明なし'}）。", hint=hint)
+        super().__init__(
+            message or f"LINE WORKS が {status} を返しました（{said or '説明なし'}）。", hint=hint
+        )
         self.status = status
         self.code = code
         self.description = description
@@ -260,7 +276,7 @@ class Conflict(ApiError):
 class InvalidRequest(ApiError):
     """400 and the other final 4xx."""
 
-    default_hint = "送った内容に誤りがあります。説明に出ている項目を直してください。"
+    default_hint = "送った内容に誤りがあるので、説明に出ている項目を直してください。"
 
 
 class RateLimited(ApiError):
@@ -295,21 +311,21 @@ class ServiceUnavailable(ApiError):
     """5xx on a request that may be repeated, after all repeats."""
 
     exit_code = 1
-    default_hint = "LINE WORKS 側の障害の可能性があります。数分待ってから、もう一度実行してください。"
+    default_hint = "LINE WORKS 側の障害の可能性があるので、数分待ってから、もう一度実行してください。"
 
 
 class ProtocolViolation(LineWorksError):
     """An answer that is not what the contract says."""
 
     exit_code = 1
-    default_hint = "LINE WORKS の仕様が変わった可能性があります。ログを添えて担当者に連絡してください。"
+    default_hint = "LINE WORKS の仕様が変わった可能性があるので、ログを添えて担当者に連絡してください。"
 
 
 class TruncatedExport(ProtocolViolation):
     """The export ends with ``downloadLogs error``: rows are missing. ``raw`` is the export as it came."""
 
     raw: bytes = b""
-    default_hint = "ログの取得が途中で切れました。同じ期間をもう一度取得してください。"
+    default_hint = "ログの取得が途中で切れたので、同じ期間をもう一度取得してください。"
 
 
 class CallbackRejected(BousaiKitError):
