@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bousai_kit.errors import ConfigError
+from bousai_kit.settings.font import font_file
 
 __all__ = ["Handouts", "Slip", "load_text", "render_pdf", "write_handouts"]
 
@@ -113,14 +114,6 @@ def _qr_svg(address: str) -> str:
     return buffer.getvalue().decode("ascii")
 
 
-def _font(font: Path | None) -> Path:
-    if font is not None:
-        return font
-    import noto_cjk_sans_jp_regular
-
-    return Path(noto_cjk_sans_jp_regular.__file__).parent / "NotoSansCJKjp-Regular.otf"
-
-
 def _font_family(path: Path) -> str:
     from matplotlib.font_manager import get_font
 
@@ -148,7 +141,7 @@ def render_pdf(slips: Sequence[Slip], *, text: Mapping[str, Any], font: Path | N
 
     if not slips:
         raise ValueError("no slips")
-    file = _font(font)
+    file = font_file(font)
     family = _font_family(file)
     codes: dict[str, str] = {}
     pages = []
