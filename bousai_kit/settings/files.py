@@ -56,14 +56,11 @@ def from_dotenv(cwd: Path) -> dict[str, str]:
     from dotenv import dotenv_values
 
     try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        try:
-            text = raw.decode("cp932")
-        except UnicodeDecodeError:
-            raise ConfigError(
-                f"{path} の文字コードを読み取れません。UTF-8 で保存してください。", setting=".env"
-            ) from None
+        text = _decoded(raw)
+    except UnicodeError:
+        raise ConfigError(
+            f"{path} の文字コードを読み取れません。UTF-8 で保存してください。", setting=".env"
+        ) from None
     found: dict[str, str] = {}
     for key, value in dotenv_values(stream=StringIO(text), interpolate=False).items():
         if not key.startswith("BOUSAI_"):
@@ -74,6 +71,15 @@ def from_dotenv(cwd: Path) -> dict[str, str]:
         else:
             _refuse_typo(name, f"{path}", as_variable=True)
     return found
+
+
+def _decoded(raw: bytes) -> str:
+    if b"\0" in raw:  # UTF-16, which an editor calls Unicode: its bytes would pass for cp932
+        raise UnicodeError
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp932")
 
 
 def _refuse_typo(name: str, where: str, *, as_variable: bool) -> None:
@@ -140,6 +146,8 @@ def _toml_text(name: str, value: Any, where: str) -> str:
 def toml_values(table: Mapping[str, Any], where: str, *, strict: bool) -> dict[str, str]:
     found = {}
     for key, value in table.items():
+        if key == "profile" and isinstance(value, Mapping):
+            continue  # the tables [profile.NAME]
         if key in NAMES:
             found[key] = _toml_text(key, value, where)
         elif strict and not isinstance(value, Mapping):
