@@ -26,7 +26,6 @@ from typing import Any, Protocol
 import httpx
 
 from bousai_kit.clock import Clock, SystemClock, VirtualClock
-from bousai_kit.errors import ConfigError
 from bousai_kit.sandbox.core import Credentials, Sandbox
 from bousai_kit.sandbox.keys import credentials_for, write_private
 from bousai_kit.sandbox.locks import FolderLock
@@ -39,6 +38,7 @@ __all__ = [
     "AnySandbox",
     "HomeSandbox",
     "JoinedSandbox",
+    "beating",
     "open_home_sandbox",
     "open_tenant",
     "peek_clock",
@@ -47,8 +47,6 @@ __all__ = [
 
 BEGINNING = datetime(2027, 1, 17, tzinfo=UTC)
 TENANT, LOCK, SERVING = "tenant.db", "lock", "serving.json"
-WAIT_S = 10.0
-LOOK_S = 0.1
 BEAT_S = 1.0
 AHEAD_S = 3.0  # of the wall: so far the clock may go on after the last beat of a served tenant that is killed
 
@@ -209,7 +207,7 @@ async def serve_home_sandbox(
         raise
     sandbox.lock = lock
     try:
-        async with _beating(sandbox), serve_hosts(sandbox):
+        async with beating(sandbox), serve_hosts(sandbox):
             await sandbox.start()
             with _announced(folder, sandbox, origin, reading):
                 yield sandbox
@@ -260,19 +258,16 @@ def _run(folder: Path, *, seed: int, clock: SystemClock | None) -> HomeSandbox:
 
 async def _take_or_join(lock: FolderLock, folder: Path, *, join: bool = True) -> JoinedSandbox | None:
     """Hold the lock (None), or have joined the process that serves."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + WAIT_S
-    while not lock.take():
-        if join:
-            serving = _serving(folder)
-            if serving is not None and await _listens(serving):
-                return JoinedSandbox(serving)
-        if loop.time() >= deadline:
-            raise _in_use(lock, folder)
-        await asyncio.sleep(LOOK_S)
-    with contextlib.suppress(OSError):  # of one that was killed
-        os.unlink(folder / SERVING)
-    return None
+
+    async def look() -> JoinedSandbox | None:
+        serving = _serving(folder) if join else None
+        return JoinedSandbox(serving) if serving is not None and await _listens(serving) else None
+
+    joined = await lock.wait(meanwhile=look)
+    if joined is None:
+        with contextlib.suppress(OSError):  # of one that was killed
+            os.unlink(folder / SERVING)
+    return joined
 
 
 async def _listens(serving: Mapping[str, Any]) -> bool:
@@ -283,22 +278,6 @@ async def _listens(serving: Mapping[str, Any]) -> bool:
             return answer.status_code == 200 and answer.json().get("pid") == serving["pid"]
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError):
         return False
-
-
-def _in_use(lock: FolderLock, folder: Path) -> ConfigError:
-    holder = lock.holder()
-    pid = holder.get("pid")
-    if pid == os.getpid():
-        who = "このプログラム自身"
-        hint = "先に開いたワークベンチを閉じる（await bench.close()）か、カーネルを再起動してください。"
-    else:
-        what = str(holder.get("what") or "別のプログラム")
-        who = f"別のプロセス（{what}、PID {pid}）" if isinstance(pid, int) else "別のプロセス"
-        hint = (
-            "そのコマンドの終了を待つか、ノートブックならカーネルを停止してから、もう一度実行してください。"
-            "同時に使うときは `bousai lab` を起動しておきます。"
-        )
-    return ConfigError(f"練習用テナント（{folder}）は{who}が使用中です。", setting="BOUSAI_HOME", hint=hint)
 
 
 # -- being served -----------------------------------------------------------------------------------
@@ -345,7 +324,7 @@ def _announced(folder: Path, sandbox: Sandbox, origin: datetime, reading: dateti
 
 
 @contextlib.asynccontextmanager
-async def _beating(sandbox: HomeSandbox) -> AsyncIterator[None]:
+async def beating(sandbox: Sandbox) -> AsyncIterator[None]:
     """Keep a moment stored that the clock has not reached yet: who goes on after a kill begins there."""
 
     async def beat() -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["FolderLock"]
+from bousai_kit.errors import ConfigError
+
+__all__ = ["WAIT_S", "FolderLock"]
+
+T = TypeVar("T")
+
+WAIT_S = 10.0
+LOOK_S = 0.1
 
 _FAR = 1 << 30  # Windows locks bytes, and a locked byte cannot be read: lock one that is never written
 
@@ -55,6 +64,47 @@ class FolderLock:
             os.write(file, note)
             os.ftruncate(file, len(note))
         return True
+
+    async def wait(self, *, meanwhile: Callable[[], Awaitable[T | None]] | None = None) -> T | None:
+        """Take it, waiting up to 10 s of the wall for whoever holds it.
+
+        Parameters
+        ----------
+        meanwhile : callable, optional
+            Called while it is held elsewhere; what it returns (not None) ends the waiting without the lock.
+
+        Raises
+        ------
+        ConfigError
+            Somebody else still holds it; says who and what to do.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + WAIT_S
+        while not self.take():
+            found = await meanwhile() if meanwhile is not None else None
+            if found is not None:
+                return found
+            if loop.time() >= deadline:
+                raise self._in_use()
+            await asyncio.sleep(LOOK_S)
+        return None
+
+    def _in_use(self) -> ConfigError:
+        holder = self.holder()
+        pid = holder.get("pid")
+        if pid == os.getpid():
+            who = "このプログラム自身"
+            hint = "先に開いたワークベンチを閉じる（await bench.close()）か、カーネルを再起動してください。"
+        else:
+            what = str(holder.get("what") or "別のプログラム")
+            who = f"別のプロセス（{what}、PID {pid}）" if isinstance(pid, int) else "別のプロセス"
+            hint = (
+                "そのコマンドの終了を待つか、ノートブックならカーネルを停止してから、もう一度実行してください。"
+                "同時に使うときは `bousai lab` を起動しておきます。"
+            )
+        return ConfigError(
+            f"練習用テナント（{self.path.parent}）は{who}が使用中です。", setting="BOUSAI_HOME", hint=hint
+        )
 
     def release(self) -> None:
         """Give it back; safe to call twice."""
