@@ -1,0 +1,143 @@
+"""CSV as people's programs write it: quoted line breaks, any line end, comma, tab or semicolon."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+from bousai_kit.errors import InputError
+from bousai_kit.tables.model import Recognise, Table
+
+__all__ = ["HARMFUL", "looks_like", "parse"]
+
+HARMFUL = "=+\\-@\t\r＝＋－＠"
+"""First characters (as in a character class) that make Excel compute a cell, Japanese full-width ones too."""
+
+_NEUTRALISED = re.compile(f"'+[{HARMFUL}]")
+_SEPARATOR = re.compile(r"sep=(.)(?:\r\n|\r|\n|$)", re.IGNORECASE)
+_DELIMITERS = (",", "\t", ";")
+_LOOK = 20  # rows in which a header is looked for
+
+
+def parse(text: str, encoding: str, *, what: str, recognise: Recognise | None = None) -> Table:
+    """Parse a CSV.
+
+    Parameters
+    ----------
+    recognise : callable, optional
+        Says which row is the header; without it, or when it knows none, the first row that is not blank.
+
+    Raises
+    ------
+    InputError
+        A quotation mark that is not closed, or no row at all.
+    """
+    text, said = _announced(text)
+    delimiter = said or _delimiter(text, recognise)
+    records = list(_records(text, delimiter, what))
+    at = header_at(records, recognise)
+    if at is None:
+        raise InputError(
+            f"{what}は空です（見出しの行がありません）。", hint="1 行目に見出しのある表を指定してください。"
+        )
+    header = records[at]
+    while (
+        header
+        and not header[-1].strip()
+        and all(len(r) < len(header) or not r[len(header) - 1].strip() for r in records[at:])
+    ):
+        header = header[:-1]
+    rows, numbers = [], []
+    for number, record in enumerate(records[at + 1 :], at + 2):
+        row = _trimmed(record, len(header))
+        if any(cell.strip() for cell in row):
+            rows.append(row)
+            numbers.append(number)
+    return Table(
+        header=tuple(header),
+        rows=tuple(rows),
+        row_numbers=tuple(numbers),
+        encoding=encoding,
+        header_row=at + 1,
+        delimiter=delimiter,
+    )
+
+
+def looks_like(text: str, recognise: Recognise) -> bool:
+    """Whether `recognise` knows a row near the top, whatever the delimiter."""
+    head = _announced(text)[0][:20_000]
+    return any(
+        header_at(_loose(head, delimiter), recognise, strict=True) is not None for delimiter in _DELIMITERS
+    )
+
+
+def header_at(records: list[list[str]], recognise: Recognise | None, *, strict: bool = False) -> int | None:
+    """Index of the header; without a recognised one that of the first row that is not blank."""
+    first = None
+    for index, record in enumerate(records):
+        if any(cell.strip() for cell in record):
+            first = index if first is None else first
+            if recognise is None or index > first + _LOOK:
+                break
+            if recognise(record):
+                return index
+    return None if strict else first
+
+
+def _announced(text: str) -> tuple[str, str]:
+    """Excel's ``sep=;`` line, which no spreadsheet shows."""
+    match = _SEPARATOR.match(text)
+    return (text[match.end() :], match[1]) if match else (text, "")
+
+
+def _delimiter(text: str, recognise: Recognise | None) -> str:
+    head = text[:20_000]
+    best, most = ",", 1
+    for delimiter in _DELIMITERS:
+        records = _loose(head, delimiter)
+        if recognise is not None and header_at(records, recognise, strict=True) is not None:
+            return delimiter
+        at = header_at(records, None)
+        if at is not None and len(records[at]) > most:
+            best, most = delimiter, len(records[at])
+    return best
+
+
+def _loose(head: str, delimiter: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(head, newline=""), delimiter=delimiter))
+    except csv.Error:
+        return []
+
+
+def _records(text: str, delimiter: str, what: str) -> list[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    records: list[list[str]] = []
+    began = 1
+    try:
+        for record in reader:
+            records.append([_plain(cell) for cell in record] if "'" in "".join(record) else record)
+            began = reader.line_num + 1
+    except csv.Error as error:
+        why = "1 つのセルが長すぎます" if "field limit" in str(error) else '引用符（"）の対応が取れていません'
+        raise InputError(
+            f"{what}の {len(records) + 1} 行目（ファイルの {began} 行目から）で{why}。",
+            hint='その行の引用符を確かめてください。値の中の " は "" と書きます。',
+        ) from None
+    return records
+
+
+def _plain(cell: str) -> str:
+    """Undo what `write_csv` does to cells that Excel would compute."""
+    return cell[1:] if _NEUTRALISED.match(cell) else cell
+
+
+def _trimmed(record: list[str], width: int) -> tuple[str, ...]:
+    """At least `width` cells, and beyond it only as far as something stands there."""
+    if len(record) < width:
+        return (*record, *[""] * (width - len(record)))
+    end = len(record)
+    while end > width and not record[end - 1].strip():
+        end -= 1
+    return tuple(record[:end])

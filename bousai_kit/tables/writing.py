@@ -1,0 +1,147 @@
+"""Tables out: CSV and XLSX that Excel opens without computing anything that a person typed."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import IO
+
+from bousai_kit.errors import InputError
+from bousai_kit.tables.delimited import HARMFUL
+
+__all__ = ["csv_bytes", "write_csv", "write_xlsx"]
+
+_HARMFUL = re.compile(f"'*[{HARMFUL}]")
+_QUOTED = re.compile(r'[",;\t\r\n]|^\s|\s$')
+_LONGEST = 32_767  # characters in an Excel cell
+_CUT = "…（長いため省略）"
+_NOT_IN_A_NAME = re.compile(r"[\[\]:*?/\\]")
+_MADE = datetime(2019, 1, 1)  # equal contents give equal files, whenever they are written
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return ""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return str(value)
+
+
+def _cell(value: object) -> str:
+    text = _text(value)
+    if isinstance(value, str) and _HARMFUL.match(text):
+        text = "'" + text
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """The bytes of a CSV for Excel: UTF-8 with BOM, CRLF, text that Excel would compute marked with ``'``.
+
+    `read_table` takes the marks away again, so a table comes back as it was.
+    """
+    width = len(header)
+    lines = []
+    for row in (header, *rows):
+        if len(row) > width:
+            raise ValueError(f"a row of {len(row)} cells below a header of {width}")
+        line = ",".join([_cell(value) for value in row])
+        lines.append((line or '""') + "," * (width - len(row) if row else max(0, width - 1)))
+    if lines[0][:4].lower() == "sep=":
+        lines[0] = f'"{row_head(lines[0])}"' + lines[0][len(row_head(lines[0])) :]
+    return ("\r\n".join(lines) + "\r\n").encode("utf-8-sig")
+
+
+def row_head(line: str) -> str:
+    """The first, unquoted cell of a line."""
+    return line.split(",", 1)[0]
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV for Excel, whole or not at all (`csv_bytes`)."""
+    _replace(path, csv_bytes(header, rows))
+
+
+def write_xlsx(path: Path, sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[object]]]]) -> None:
+    """Write a workbook, whole or not at all; text stays text, numbers stay numbers.
+
+    Parameters
+    ----------
+    sheets : mapping
+        Sheet name to header and rows, in this order; names are cut to what Excel allows.
+    """
+    import xlsxwriter
+
+    buffer = io.BytesIO()
+    plain = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with xlsxwriter.Workbook(buffer, {"in_memory": True, "nan_inf_to_errors": True, **plain}) as book:
+        book.set_properties({"created": _MADE})
+        bold = book.add_format({"bold": True, "bg_color": "#DDEBF7", "text_wrap": True, "valign": "top"})
+        taken: set[str] = set()
+        for name, (header, rows) in sheets.items():
+            sheet = book.add_worksheet(_sheet_name(name, taken))
+            widths = [_width(title) for title in header]
+            for column, title in enumerate(header):
+                sheet.write_string(0, column, title, bold)
+            for number, row in enumerate(rows, 1):
+                if number >= 1_048_576:
+                    raise InputError(f"{path.name} に書く行が Excel の上限（1,048,576 行）を超えます。")
+                for column, value in enumerate(row):
+                    if isinstance(value, int | float) and not isinstance(value, bool):
+                        if value == value:
+                            sheet.write(number, column, value)
+                        continue
+                    text = _text(value)
+                    if not text:
+                        continue
+                    if len(text) > _LONGEST:
+                        text = text[: _LONGEST - len(_CUT)] + _CUT
+                    sheet.write_string(number, column, text)
+                    if number <= 200 and column < len(widths):
+                        widths[column] = max(widths[column], _width(text))
+            for column, width in enumerate(widths):
+                sheet.set_column(column, column, min(60, max(8, width + 2)))
+            sheet.freeze_panes(1, 0)
+    _replace(path, buffer.getvalue())
+
+
+def _width(text: str) -> int:
+    return sum(1 if letter.isascii() else 2 for letter in text.partition("\n")[0])
+
+
+def _sheet_name(name: str, taken: set[str]) -> str:
+    base = _NOT_IN_A_NAME.sub("_", name).strip("'")[:31] or "Sheet"
+    found, number = base, 2
+    while found.casefold() in taken:
+        found, number = f"{base[:27]} ({number})", number + 1
+    taken.add(found.casefold())
+    return found
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside and rename: another program sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "wb") as file:
+            _flush(file, content)
+        os.replace(part, path)
+    except PermissionError:
+        raise InputError(
+            f"{path.name} に書き込めません。",
+            hint="Excel などで開いていたら閉じてから、もう一度実行してください。",
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _flush(file: IO[bytes], content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
