@@ -1,33 +1,19 @@
 """Service-account tokens: one for all tasks, renewed shortly before it expires and once after a 401.
 
-Source: reference part 1 §1 (vendor pages auth-jwt, auth-oauth).
+Source: reference part 1 §1 (vendor pages auth-jwt, auth-oauth). What is asked and answered: `tokens`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import json
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
-from urllib.parse import quote_plus, urlencode
+from datetime import datetime
 
 import httpx
-import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bousai_kit.clock import Clock
-from bousai_kit.errors import (
-    AuthRejected,
-    ConfigError,
-    ProtocolViolation,
-    ServiceUnavailable,
-    TransportFailed,
-)
+from bousai_kit.errors import AuthRejected, ProtocolViolation, ServiceUnavailable, TransportFailed
 from bousai_kit.lineworks.problems import read_problem
 from bousai_kit.lineworks.retry import (
     Action,
@@ -38,9 +24,20 @@ from bousai_kit.lineworks.retry import (
     judge_absence,
     judge_answer,
 )
+from bousai_kit.lineworks.tokens import (
+    ServiceAccount,
+    Token,
+    TokenAnswer,
+    build_assertion,
+    build_token_form,
+    decipher_token,
+    parse_http_date,
+    read_key,
+)
 
 __all__ = [
     "Auth",
+    "Purse",
     "ServiceAccount",
     "Token",
     "TokenAnswer",
@@ -51,156 +48,23 @@ __all__ = [
     "read_key",
 ]
 
-_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_EARLY_S = 30  # a clock that runs a little ahead still asks after `iat`
-_LIFE_S = 1800  # at most 3600 are accepted
-_RENEW_BEFORE_S = 300.0
 _SKEW_S = 60.0
 _REFUSED_FOR_S = 60.0
+_DOUBTED_FOR_S = 60.0
 
 
-class _Secret(Protocol):
-    def get_secret_value(self) -> str: ...
+class Purse:
+    """The one token of an account, and who is fetching it; shared by all clients of a process."""
 
+    def __init__(self) -> None:
+        self.token: Token | None = None
+        self.flight: asyncio.Task[Token] | None = None
+        self.scopes: tuple[str, ...] | None = None  # those that the app has, once that is known
+        self.refusal: tuple[float, AuthRejected] | None = None
+        self.doubts: dict[str, tuple[Token, float]] = {}  # operation -> a new token that it refused, until
 
-def _reveal(secret: str | _Secret) -> str:
-    return secret if isinstance(secret, str) else secret.get_secret_value()
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceAccount:
-    """What buys a token; neither secret shows in a repr.
-
-    Parameters
-    ----------
-    client_id, client_secret : str
-        Of the app in the Developer Console (`client_secret` may be a ``SecretStr``).
-    service_account : str
-        In its full ``…@domain`` form.
-    private_key : str
-        PEM text (PKCS#8).
-    scopes : tuple of str
-        Asked for; what the app does not have is left out (see `Auth.refused_scopes`).
-    """
-
-    client_id: str
-    client_secret: str | _Secret = field(repr=False)
-    service_account: str
-    private_key: str | _Secret = field(repr=False)
-    scopes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An access token.
-
-    Attributes
-    ----------
-    value : str
-        Never shown.
-    renew_at : datetime
-        Aware; from then on a new one is fetched (5 minutes, or a tenth of its life, before it expires).
-    """
-
-    value: str = field(repr=False)
-    renew_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TokenAnswer:
-    """Status, body and `Date` of the auth host's answer."""
-
-    status: int
-    content: bytes = field(repr=False)
-    server_date: datetime | None = None
-
-
-def read_key(account: ServiceAccount) -> RSAPrivateKey:
-    """Load the private key.
-
-    Raises
-    ------
-    ConfigError
-        It is not an RSA key in unencrypted PEM form.
-    """
-    problem = ""
-    try:
-        key = load_pem_private_key(_reveal(account.private_key).encode(), password=None)
-        if isinstance(key, RSAPrivateKey):
-            return key
-        problem = "秘密鍵が RSA 形式ではありません。"
-    except TypeError:
-        problem = "秘密鍵がパスワードで暗号化されています。"
-    except Exception:
-        problem = "秘密鍵（PEM）を読み取れません。"
-    raise ConfigError(
-        problem,
-        setting="BOUSAI_PRIVATE_KEY_FILE",
-        hint="Developer Console からダウンロードした秘密鍵（private_….key）を "
-        "BOUSAI_PRIVATE_KEY_FILE に指定してください。",
-    ) from None
-
-
-def build_assertion(clock: Clock, account: ServiceAccount, *, key: RSAPrivateKey | None = None) -> str:
-    """The signed JWT (RS256) that is exchanged for a token; `iat` lies 30 s back, `exp` 30 minutes on."""
-    now = int(clock.now().timestamp())
-    claims = {
-        "iss": account.client_id,
-        "sub": account.service_account,
-        "iat": now - _EARLY_S,
-        "exp": now - _EARLY_S + _LIFE_S,
-    }
-    return jwt.encode(claims, key or read_key(account), algorithm="RS256")
-
-
-def build_token_form(
-    clock: Clock, account: ServiceAccount, scopes: tuple[str, ...], *, key: RSAPrivateKey
-) -> bytes:
-    """The token request's form body."""
-    return urlencode(
-        {
-            "assertion": build_assertion(clock, account, key=key),
-            "grant_type": _GRANT,
-            "client_id": account.client_id,
-            "client_secret": _reveal(account.client_secret),
-            "scope": " ".join(scopes),
-        },
-        quote_via=quote_plus,
-    ).encode()
-
-
-def decipher_token(content: bytes, *, asked_at: datetime) -> Token:
-    """Read a 200 answer of the token request; `expires_in` is a string of digits (or a number).
-
-    Raises
-    ------
-    ProtocolViolation
-        There is no token in it.
-    """
-    try:
-        body: Any = json.loads(content)
-        value = body["access_token"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        value = None
-    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
-        raise ProtocolViolation("認証サーバーの応答にアクセストークンがありません。") from None
-    try:
-        life = float(int(str(body.get("expires_in"))))
-    except ValueError:
-        life = 3600.0
-    life = min(max(life, 1.0), 86400.0 * 31)
-    return Token(value, asked_at + timedelta(seconds=life - min(_RENEW_BEFORE_S, life / 10)))
-
-
-def parse_http_date(text: str | None) -> datetime | None:
-    """An HTTP ``Date`` header as aware UTC; None when it is missing or unreadable."""
-    if not text:
-        return None
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
+    def __repr__(self) -> str:
+        return "<Purse>"
 
 
 class Auth:
@@ -216,6 +80,8 @@ class Auth:
         Sends the form to the token endpoint (``async (bytes) -> TokenAnswer``); raises
         ``httpx.TransportError``.
     patience : Patience
+    purse : Purse, optional
+        Of the other clients of the same account.
 
     Raises
     ------
@@ -231,6 +97,7 @@ class Auth:
         rng: random.Random,
         post: Callable[[bytes], Awaitable[TokenAnswer]],
         patience: Patience,
+        purse: Purse | None = None,
     ) -> None:
         self._account = account
         self._key = read_key(account)
@@ -238,10 +105,7 @@ class Auth:
         self._rng = rng
         self._post = post
         self._patience = patience
-        self._token: Token | None = None
-        self._flight: asyncio.Task[Token] | None = None
-        self._scopes = account.scopes
-        self._refusal: tuple[float, AuthRejected] | None = None
+        self._purse = purse or Purse()
         self.clock_skew_s: float | None = None
         """Seconds by which this clock is ahead of the server's (negative: behind); None: not known yet."""
 
@@ -258,23 +122,41 @@ class Auth:
         TransportFailed, ServiceUnavailable
             After all repeats.
         """
-        held = self._token
+        purse = self._purse
+        held = purse.token
         if held is not None and self._clock.now() < held.renew_at:
             return held
-        if self._flight is None or self._flight.done() or self._flight.get_loop().is_closed():
-            self._flight = asyncio.get_running_loop().create_task(self._renew(), name="token")
-            self._flight.add_done_callback(_observe)
-        return await asyncio.shield(self._flight)  # a caller that is stopped does not stop it for the others
+        flight = purse.flight
+        if flight is None or flight.done() or flight.get_loop().is_closed():
+            flight = purse.flight = asyncio.get_running_loop().create_task(self._renew(), name="token")
+            flight.add_done_callback(_observe)
+        return await asyncio.shield(flight)  # a caller that is stopped does not stop it for the others
 
-    def discard(self, token: Token) -> None:
-        """A 401 met this token: the next one who needs a token fetches another, once for all."""
-        if self._token is token:
-            self._token = None
+    def refused(self, token: Token, operation: str, *, again: bool) -> bool:
+        """A 401 met this token. True: another token may help, the next one who needs it fetches it.
+
+        Parameters
+        ----------
+        again : bool
+            The request had met a 401 with an earlier token: the token is not what is wrong, and it stays
+            for the other operations. For a minute this operation does not ask for another one either.
+        """
+        now = self._clock.monotonic()
+        if again:
+            self._purse.doubts[operation] = (token, now + _DOUBTED_FOR_S)
+            return False
+        doubted, until = self._purse.doubts.get(operation, (None, 0.0))
+        if doubted is token and now < until:
+            return False
+        if self._purse.token is token:
+            self._purse.token = None
+        return True
 
     async def refused_scopes(self) -> list[str]:
         """Scopes that the app does not have; the token carries the others."""
         await self.token()
-        return [scope for scope in self._account.scopes if scope not in self._scopes]
+        granted = self._scopes
+        return [scope for scope in self._account.scopes if scope not in granted]
 
     def note_date(self, server_date: datetime | None) -> None:
         """Compare the clock with a ``Date`` header (whole seconds, so half a second is added)."""
@@ -292,9 +174,14 @@ class Auth:
             "時計を自動設定（NTP）に直してから、もう一度実行してください。"
         )
 
+    @property
+    def _scopes(self) -> tuple[str, ...]:
+        return self._account.scopes if self._purse.scopes is None else self._purse.scopes
+
     async def _renew(self) -> Token:
-        if self._refusal is not None and self._clock.monotonic() < self._refusal[0]:
-            raise self._refusal[1]
+        purse = self._purse
+        if purse.refusal is not None and self._clock.monotonic() < purse.refusal[0]:
+            raise purse.refusal[1].with_traceback(None)
         try:
             try:
                 token = await self._obtain(self._scopes)
@@ -303,9 +190,9 @@ class Auth:
                     raise
                 token = await self._narrow(refusal)
         except AuthRejected as refusal:
-            self._refusal = (self._clock.monotonic() + _REFUSED_FOR_S, refusal)
+            purse.refusal = (self._clock.monotonic() + _REFUSED_FOR_S, refusal)
             raise
-        self._token = token
+        purse.token = token
         return token
 
     async def _narrow(self, refusal: AuthRejected) -> Token:
@@ -322,30 +209,32 @@ class Auth:
         if not granted:
             raise refusal
         token = await self._obtain(tuple(granted))
-        self._scopes = tuple(granted)
+        self._purse.scopes = tuple(granted)
         return token
 
     async def _obtain(self, scopes: tuple[str, ...]) -> Token:
-        tries = Tries()
+        tries = Tries(renewed=True)  # a 401 of the token request itself is final
         while True:
             asked_at = self._clock.now()
             answer: TokenAnswer | None = None
             try:
                 answer = await self._post(build_token_form(self._clock, self._account, scopes, key=self._key))
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 action = judge_absence(fate_of(error), safe=True, tries=tries, patience=self._patience)
-                if action is Action.FAIL:
-                    raise TransportFailed("LINE WORKS の認証サーバーに接続できません。") from None
             else:
                 self.note_date(answer.server_date)
-                tries.renewed = True  # a 401 of the token request itself is final
                 action = judge_answer(answer.status, safe=True, tries=tries, patience=self._patience)
+            if answer is None and action is Action.FAIL:
+                raise TransportFailed("LINE WORKS の認証サーバーに接続できません。")
             if answer is not None and action is Action.DONE:
                 return decipher_token(answer.content, asked_at=asked_at)
             if answer is not None and action is Action.FAIL:
                 raise self._refused(answer)
-            if action is Action.PAUSE:
-                await self._clock.sleep(float(2 ** min(tries.refusals, 5)))
+            if answer is not None and action is Action.PAUSE:
+                reset_s = answer.limits.reset_s
+                await self._clock.sleep(
+                    max(1.0, reset_s) if reset_s is not None else float(2 ** min(tries.refusals, 5))
+                )
                 tries.refusals += 1
             else:
                 await self._clock.sleep(back_off_s(tries.broken, safe=True, rng=self._rng))
@@ -353,20 +242,24 @@ class Auth:
 
     def _refused(self, answer: TokenAnswer) -> AuthRejected | ServiceUnavailable | ProtocolViolation:
         problem = read_problem(answer.content)
-        place = {"status": answer.status, "code": problem.code, "description": problem.description}
-        if answer.status >= 500 or answer.status == 429:
-            return ServiceUnavailable(**place, method="POST", path="/token")  # type: ignore[arg-type]
-        if answer.status < 400:
+        status, code, description = answer.status, problem.code, problem.description
+        if status >= 500 or status == 429:
+            return ServiceUnavailable(
+                status=status, code=code, description=description, method="POST", path="/token"
+            )
+        if status < 400:
             return ProtocolViolation(
-                f"認証サーバーが想定外の応答（{answer.status}）を返しました。",
+                f"認証サーバーが想定外の応答（{status}）を返しました。",
                 hint="BOUSAI_AUTH_URL を確認してください。",
             )
         hint = self.skew_hint()
-        if hint is None and problem.code == "invalid_scope":
+        if hint is None and code == "invalid_scope":
             hint = "Developer Console で、アプリに必要なスコープを追加してください。"
         return AuthRejected(
-            f"LINE WORKS の認証に失敗しました（{problem.code or answer.status}）。",
-            **place,  # type: ignore[arg-type]
+            f"LINE WORKS の認証に失敗しました（{code or status}）。",
+            status=status,
+            code=code,
+            description=description,
             method="POST",
             path="/token",
             hint=hint,

@@ -8,41 +8,36 @@ Source: reference part 1 §2 (vendor pages api-call, rate-limits).
 
 from __future__ import annotations
 
-import json as jsonlib
+import functools
 import random as randomlib
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import httpx
 
 from bousai_kit.clock import Clock
 from bousai_kit.errors import (
     ConfigError,
-    ForeignLocation,
-    GuardError,
     LineWorksError,
     OutcomeUnknown,
     ProtocolViolation,
     TransportFailed,
 )
-from bousai_kit.lineworks.auth import Auth, ServiceAccount, parse_http_date
+from bousai_kit.lineworks.asking import Ask, build_ask
+from bousai_kit.lineworks.auth import Auth, ServiceAccount
 from bousai_kit.lineworks.boards import Boards
 from bousai_kit.lineworks.bots import Attachments, Bots, Channels
 from bousai_kit.lineworks.directory import Groups, Levels, OrgUnits, Positions, Users, UserTypes
-from bousai_kit.lineworks.exchange import Elsewhere, Exchange
-from bousai_kit.lineworks.gate import Gate, Turns
+from bousai_kit.lineworks.exchange import Elsewhere, Exchange, Received
 from bousai_kit.lineworks.hosts import HostRule, is_in_process
 from bousai_kit.lineworks.logs import Audit, Monitoring
-from bousai_kit.lineworks.memory import RefusalMemory, request_key
 from bousai_kit.lineworks.messages import Messages
-from bousai_kit.lineworks.pacing import Limits, read_limits
-from bousai_kit.lineworks.problems import build_error, public_path, read_problem
+from bousai_kit.lineworks.pacing import read_limits
+from bousai_kit.lineworks.paging import walk
+from bousai_kit.lineworks.problems import build_error, foreign_location, public_path, read_problem
 from bousai_kit.lineworks.retry import (
-    SAFE_METHODS,
     Action,
     Fate,
     Patience,
@@ -52,44 +47,14 @@ from bousai_kit.lineworks.retry import (
     judge_absence,
     judge_answer,
 )
+from bousai_kit.lineworks.shared import Shared, shared_by
+from bousai_kit.lineworks.tokens import parse_http_date
 from bousai_kit.lineworks.transport import build_http
 from bousai_kit.lineworks.values import Answer, Stats, Trace
 
 __all__ = ["Answer", "LineWorksClient", "Shared", "Stats", "Trace", "build_http"]
 
-_PATH_SAFE = "/-._~!$&'()*+,;=:@%"
-
-
-class Shared:
-    """What all clients of one domain share in a process: budgets, turns, final refusals.
-
-    Parameters
-    ----------
-    clock : Clock
-    """
-
-    def __init__(self, *, clock: Clock) -> None:
-        self.gate = Gate(clock=clock)
-        self.turns = Turns(clock=clock)
-        self.memory = RefusalMemory()
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """One request as it stays through all its tries."""
-
-    method: str
-    path: str
-    target: str
-    body: bytes | None
-    operation: str
-    priority: int
-    order: int
-    safe: bool
-
-    @property
-    def key(self) -> str:
-        return request_key(self.method, self.target, self.body)
+Outcome = Received | Fate | Elsewhere
 
 
 class LineWorksClient:
@@ -116,7 +81,8 @@ class LineWorksClient:
     patience : Patience, optional
         How often a request is repeated.
     shared : Shared, optional
-        One for several clients of the same domain in a process.
+        Budgets, turns, refusals and token together with other clients; default: with all that speak for
+        the same account in this process.
 
     Attributes
     ----------
@@ -169,14 +135,17 @@ class LineWorksClient:
             real_network=real_network,
             tracer=tracer,
         )
-        shared = shared or Shared(clock=clock)
-        self.gate, self.turns, self._memory = shared.gate, shared.turns, shared.memory
+        self._shared = shared or shared_by(
+            account=account, api_url=api_url, auth_url=auth_url, domain_id=domain_id, clock=clock
+        )
+        self.gate, self.turns, self._memory = self._shared.gate, self._shared.turns, self._shared.memory
         self.auth = Auth(
             account=account,
             clock=clock,
             rng=random,
             post=self._exchange.post_token,
             patience=self._patience,
+            purse=self._shared.purse,
         )
         self.users, self.orgunits, self.groups = Users(self), OrgUnits(self), Groups(self)
         self.levels, self.positions, self.user_types = Levels(self), Positions(self), UserTypes(self)
@@ -238,42 +207,28 @@ class LineWorksClient:
         ProtocolViolation
             The answer is not what the contract says.
         """
-        method = method.upper()
-        ask = _Ask(
-            method=method,
-            path=path,
-            target=_target(method, path, params),
-            body=None if json is None else jsonlib.dumps(json, ensure_ascii=False, allow_nan=False).encode(),
+        ask = build_ask(
+            method,
+            path,
             operation=operation,
+            params=params,
+            json=json,
             priority=priority,
             order=self.gate.next_order(),
-            safe=method in SAFE_METHODS if safe is None else safe,
+            safe=safe,
         )
         if not again:
             self._memory.check(ask.key, self.clock.monotonic())
-        tries, attempt = Tries(), 0
+        tries = Tries()
         while True:
-            attempt += 1
-            requested_at, outcome = await self._try(ask, attempt)
-            if isinstance(outcome, Fate):
-                action = judge_absence(outcome, safe=ask.safe, tries=tries, patience=self._patience)
-                tries.maybe_done |= outcome is Fate.UNANSWERED
-            else:
-                status = outcome.status_code
-                action = judge_answer(status, safe=ask.safe, tries=tries, patience=self._patience)
-                if status == 404 and method == "DELETE" and tries.maybe_done:
-                    outcome.status_code, action = 204, Action.DONE  # an earlier try did it
-                tries.maybe_done |= status >= 500
-                if action is Action.DONE:
-                    if method != "GET":
-                        self._memory.wrote(method, path)
-                    return Answer(
-                        outcome.status_code,
-                        outcome.headers,
-                        outcome.content,
-                        requested_at,
-                        self.clock.now(),
-                    )
+            tries.count += 1
+            tries.writes = self._memory.writes
+            requested_at, outcome = await self._try(ask, tries)
+            action = self._judge(ask, outcome, tries)
+            if action is Action.DONE and isinstance(outcome, Received):
+                if ask.method != "GET":
+                    self._memory.wrote()
+                return self._answer(outcome, requested_at)
             if action is Action.RENEW:
                 tries.renewed = True  # the next try takes another token
             elif action is Action.PAUSE:
@@ -282,99 +237,101 @@ class LineWorksClient:
                 await self.clock.sleep(back_off_s(tries.broken, safe=ask.safe, rng=self._rng))
                 tries.broken += 1
             else:
-                raise self._failure(ask, action, outcome, maybe_done=tries.maybe_done)
+                raise self._failure(ask, action, outcome, tries)
 
-    async def _try(self, ask: _Ask, attempt: int) -> tuple[datetime, httpx.Response | Fate]:
+    async def _try(self, ask: Ask, tries: Tries) -> tuple[datetime, Outcome]:
         """One try: wait for its turn, send, and give the place in the gate back whatever happens."""
         await self.auth.token()  # before the gate: who has no token takes nobody's place
         entry = await self.gate.enter(ask.operation, priority=ask.priority, order=ask.order)
-        outcome: httpx.Response | Fate = Fate.UNSENT
+        outcome: Outcome = Fate.UNSENT
         try:
             token = await self.auth.token()
             outcome = Fate.UNANSWERED
             requested_at = self.clock.now()
             self.stats.requests += 1
             try:
-                outcome = await self._exchange.run(
-                    ask.method, ask.target, ask.body, token, ask.operation, attempt
-                )
-            except httpx.TransportError as error:
+                outcome = await self._exchange.run(ask, token, tries.count)
+            except httpx.RequestError as error:
                 outcome = fate_of(error)
             except Elsewhere as elsewhere:
-                raise self._foreign(ask, elsewhere.host) from None
-            if not isinstance(outcome, Fate) and outcome.status_code == 401:
-                self.auth.discard(token)
+                outcome = elsewhere.with_traceback(None)
+            if isinstance(outcome, Received) and outcome.status == 401:
+                renew = self.auth.refused(token, ask.operation, again=tries.renewed)
+                tries.renewed = tries.renewed or not renew
             return requested_at, outcome
         finally:
             if outcome is Fate.UNSENT:
                 self.gate.leave_unsent(entry)
-            elif isinstance(outcome, Fate):
+            elif outcome is Fate.UNANSWERED:
                 self.gate.leave_lost(entry)
-            elif outcome.status_code == 429:
-                self.stats.throttled += 1
-                self.gate.leave_refused(entry, read_limits(outcome.headers))
             else:
-                self.gate.leave(entry, read_limits(outcome.headers))
+                limits = read_limits(outcome.headers)
+                if isinstance(outcome, Received) and outcome.status == 429:
+                    self.stats.throttled += 1
+                    self.gate.leave_refused(entry, limits)
+                else:
+                    self.gate.leave(entry, limits)
 
-    def _failure(
-        self, ask: _Ask, action: Action, outcome: httpx.Response | Fate, *, maybe_done: bool
-    ) -> LineWorksError:
-        answered = not isinstance(outcome, Fate)
-        if action is Action.UNKNOWN or (not answered and maybe_done and ask.method != "GET"):
-            self._memory.wrote(ask.method, ask.path)  # perhaps: look-ups have to be asked again
-            seen = f"{outcome.status_code} が返りました" if answered else "応答がありません"
+    def _answer(self, got: Received, requested_at: datetime) -> Answer:
+        return Answer(got.status, got.headers, got.content, requested_at, self.clock.now())
+
+    def _judge(self, ask: Ask, outcome: Outcome, tries: Tries) -> Action:
+        if isinstance(outcome, Elsewhere):
+            return Action.FAIL
+        if isinstance(outcome, Fate):
+            action = judge_absence(outcome, safe=ask.safe, tries=tries, patience=self._patience)
+            tries.maybe_done |= outcome is Fate.UNANSWERED
+            return action
+        if outcome.status == 404 and ask.method == "DELETE" and tries.maybe_done:
+            outcome.status, outcome.content = 204, b""  # an earlier try did it
+            return Action.DONE
+        action = judge_answer(outcome.status, safe=ask.safe, tries=tries, patience=self._patience)
+        tries.maybe_done |= outcome.status >= 500
+        return action
+
+    def _failure(self, ask: Ask, action: Action, outcome: Outcome, tries: Tries) -> LineWorksError:
+        if isinstance(outcome, Elsewhere):
+            self._memory.foreign(ask.key, functools.partial(foreign_location, outcome.host))
+            return foreign_location(outcome.host)
+        lost = isinstance(outcome, Fate)
+        if action is Action.UNKNOWN or (lost and tries.maybe_done and ask.method != "GET"):
+            self._memory.wrote()  # perhaps: look-ups have to be asked again
+            seen = f"{outcome.status} が返りました" if isinstance(outcome, Received) else "応答がありません"
             return OutcomeUnknown(
                 f"LINE WORKS に送信しましたが、{seen}。処理されたか分かりません。",
                 method=ask.method,
                 path=public_path(ask.path),
             )
         if isinstance(outcome, Fate):
-            return TransportFailed(
-                "LINE WORKS に接続できません。"
-                if maybe_done
-                else "LINE WORKS に接続できません（送信されていません）。"
-            )
-        status, headers = outcome.status_code, outcome.headers
+            never = "" if tries.maybe_done else "（送信されていません）"
+            return TransportFailed(f"LINE WORKS に接続できません{never}。")
+        status = outcome.status
         if status < 400:
             return ProtocolViolation(f"LINE WORKS が想定外の応答（{status}）を返しました。")
         if status == 401:
-            self.auth.note_date(parse_http_date(headers.get("date")))
-        limits: Limits = read_limits(headers)
-        problem = read_problem(outcome.content)
-        hint = self.auth.skew_hint() if status == 401 else None
-
-        def make() -> LineWorksError:
-            return build_error(
-                status=status,
-                problem=problem,
-                method=ask.method,
-                path=ask.path,
-                retry_after_s=limits.reset_s,
-                limit=limits.limit,
-                remaining=limits.remaining,
-                hint=hint,
-            )
-
-        if 400 <= status < 500 and status not in (401, 429):
-            self._remember(ask, status, make)
-        return make()
-
-    def _foreign(self, ask: _Ask, host: str) -> LineWorksError:
-        def make() -> LineWorksError:
-            return _foreign_location(host)
-
-        self._remember(ask, 0, make)
-        return make()
-
-    def _remember(self, ask: _Ask, status: int, make: Callable[[], LineWorksError]) -> None:
-        self._memory.refused(
-            ask.key,
+            self.auth.note_date(parse_http_date(outcome.headers.get("date")))
+        limits, problem = read_limits(outcome.headers), read_problem(outcome.content)
+        make = functools.partial(
+            build_error,
+            status=status,
+            problem=problem,
             method=ask.method,
             path=ask.path,
-            status=status,
-            now=self.clock.monotonic(),
-            make=make,
+            retry_after_s=limits.reset_s,
+            limit=limits.limit,
+            remaining=limits.remaining,
+            hint=self.auth.skew_hint() if status == 401 else None,
         )
+        if status < 500 and status not in (401, 429) and not outcome.moved:
+            self._memory.refused(
+                ask.key,
+                method=ask.method,
+                status=status,
+                writes=tries.writes,
+                now=self.clock.monotonic(),
+                make=make,
+            )
+        return make()
 
     # -- what the families build on -------------------------------------------------------------------
 
@@ -389,27 +346,31 @@ class LineWorksClient:
             No answer came; start again with the first step.
         ApiError, TransportFailed
         """
+        ask = Ask("POST", "/upload", "/upload", None, operation, 0, 0, safe=False)
         token = await self.auth.token()
         requested_at = self.clock.now()
-        ask = _Ask("POST", "/upload", "/upload", None, operation, 0, 0, safe=False)
+        outcome: Outcome
         try:
-            answer = await self._exchange.upload(
+            outcome = await self._exchange.upload(
                 url, {part: (name, content)}, {"resourceName": name}, token, operation
             )
+        except httpx.RequestError as error:
+            outcome = fate_of(error)
         except Elsewhere as elsewhere:
-            raise _foreign_location(elsewhere.host) from None
-        except httpx.TransportError as error:
-            fate = fate_of(error)
-            action = Action.UNKNOWN if fate is Fate.UNANSWERED else Action.FAIL
-            raise self._failure(ask, action, fate, maybe_done=False) from None
-        if answer.status_code >= 300:
-            raise build_error(
-                status=answer.status_code,
-                problem=read_problem(answer.content),
-                method="POST",
-                path="/upload",
+            outcome = elsewhere.with_traceback(None)
+        if isinstance(outcome, Elsewhere):
+            raise foreign_location(outcome.host)
+        once = Patience(repeats=0, unsent=0, refusals=0)
+        tries = Tries(renewed=True)
+        if isinstance(outcome, Fate):
+            raise self._failure(
+                ask, judge_absence(outcome, safe=False, tries=tries, patience=once), outcome, tries
             )
-        return Answer(answer.status_code, answer.headers, answer.content, requested_at, self.clock.now())
+        action = judge_answer(outcome.status, safe=False, tries=tries, patience=once)
+        if action is not Action.DONE:
+            outcome.moved = True  # a one-off address: there is nothing to remember
+            raise self._failure(ask, action, outcome, tries)
+        return self._answer(outcome, requested_at)
 
     def alone(
         self, *keys: Hashable, rest_s: float = 0.0, rest_key: Hashable = None
@@ -417,7 +378,7 @@ class LineWorksClient:
         """No two requests with one of these keys at once; `rest_s` seconds after the last that rested."""
         return self.turns.hold(keys, rest_s=rest_s, rest_key=rest_key)
 
-    async def pages(
+    def pages(
         self,
         path: str,
         *items: str,
@@ -427,75 +388,14 @@ class LineWorksClient:
         most: int = 100,
         priority: int = 0,
     ) -> AsyncIterator[Any]:
-        """All items of a paged list.
-
-        Parameters
-        ----------
-        path : str
-        *items : str
-            Names of the array; the first that is there counts.
-        count, most : int
-            Items a page, and the most that the operation documents.
-
-        Raises
-        ------
-        ValueError
-            `count` lies outside 1..`most`.
-        ProtocolViolation
-            The list is no list, or its cursor does not move on.
-        """
-        if not 1 <= count <= most:
-            raise ValueError(f"count は 1〜{most} で指定してください。")
-        query = dict(params or {}, count=count)
-        seen: set[str] = set()
-        while True:
-            answer = await self.call("GET", path, operation=operation, params=query, priority=priority)
-            body = answer.json()
-            if not isinstance(body, Mapping):
-                raise ProtocolViolation("LINE WORKS の一覧の形式が想定と異なります。")
-            found: Any = next((body[name] for name in items if body.get(name) is not None), [])
-            for item in found if isinstance(found, list) else [found]:
-                yield item
-            meta = body.get("responseMetaData")
-            cursor = meta.get("nextCursor") if isinstance(meta, Mapping) else None
-            if cursor is None or cursor == "":
-                return
-            if str(cursor) in seen:
-                raise ProtocolViolation("LINE WORKS の一覧が終わりません（同じカーソルが返されました）。")
-            seen.add(str(cursor))
-            query["cursor"] = str(cursor)
-
-
-def _foreign_location(host: str) -> ForeignLocation:
-    return ForeignLocation(
-        f"LINE WORKS の応答が、許可されていない転送先「{host}」を指しています。追跡しません。", host=host
-    )
-
-
-def _target(method: str, path: str, params: Mapping[str, Any] | None) -> str:
-    """Path and query as they are sent."""
-    parts = path.split("/")
-    if parts[0] or {"", ".", ".."} & set(parts[1:]) or {"?", "#"} & set(path):
-        raise ValueError("path は / で始め、値を quoted() で符号化してください。")
-    if method == "PUT" and parts[1] in ("users", "groups"):
-        raise GuardError(
-            "メンバーとグループの全項目置き換え（PUT）は行いません。省略した項目が消えるためです。",
-            hint="変更する項目だけを PATCH で送ってください。",
+        """All items of a paged list, as `paging.walk` gives them."""
+        return walk(
+            self.call,
+            path,
+            items,
+            operation=operation,
+            params=params,
+            count=count,
+            most=most,
+            priority=priority,
         )
-    query = _encode_query(params)
-    return quote(path, safe=_PATH_SAFE) + (f"?{query}" if query else "")
-
-
-def _encode_query(params: Mapping[str, Any] | None) -> str:
-    pairs: list[tuple[str, str]] = []
-    for name, value in (params or {}).items():
-        if value is None:
-            continue
-        if isinstance(value, bool):
-            value = "true" if value else "false"
-        elif isinstance(value, datetime):
-            if value.tzinfo is None:
-                raise ValueError(f"{name}: 時刻にはタイムゾーンが必要です。")
-            value = value.isoformat(timespec="seconds")
-        pairs.append((name, str(value)))
-    return urlencode(pairs, quote_via=quote, safe="")  # the `+` of an offset as %2B, `=` of a cursor as %3D

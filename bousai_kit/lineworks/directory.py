@@ -256,7 +256,7 @@ class Groups:
         return as_object(answer.json())
 
     async def create(self, body: Body) -> Json:
-        """Create; ``administrators`` and ``members`` are required. Without ``useMessage`` there is no room."""
+        """Create; ``administrators`` and ``members`` are needed. Without ``useMessage`` there is no room."""
         answer = await self._client.call("POST", "/groups", operation="groups.create", json=dict(body))
         return as_object(answer.json())
 

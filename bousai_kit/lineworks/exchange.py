@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from dataclasses import dataclass, field
 
 import httpx
 
 from bousai_kit.clock import Clock
-from bousai_kit.lineworks.auth import Token, TokenAnswer, parse_http_date
+from bousai_kit.lineworks.asking import Ask
 from bousai_kit.lineworks.hosts import HostRule, host_of
 from bousai_kit.lineworks.pacing import read_limits
 from bousai_kit.lineworks.problems import public_path
+from bousai_kit.lineworks.tokens import Token, TokenAnswer, parse_http_date
 from bousai_kit.lineworks.transport import TIMEOUT_S
 from bousai_kit.lineworks.values import Trace
 
-__all__ = ["Elsewhere", "Exchange"]
+__all__ = ["Elsewhere", "Exchange", "Received"]
 
 _HOPS = 4
 _FOLLOWED = (301, 302, 303, 307, 308)
@@ -28,12 +30,32 @@ _JSON = {"Content-Type": "application/json; charset=UTF-8"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-class Elsewhere(Exception):
-    """A ``Location`` on a host that is not allowed."""
+@dataclass(slots=True)
+class Received:
+    """An answer as it came.
 
-    def __init__(self, host: str) -> None:
+    Attributes
+    ----------
+    status : int
+    headers : httpx.Headers
+    content : bytes
+    moved : bool
+        It is the answer of a one-off address that a 302 had given, not of the request itself.
+    """
+
+    status: int
+    headers: httpx.Headers = field(repr=False)
+    content: bytes = field(repr=False)
+    moved: bool = False
+
+
+class Elsewhere(Exception):
+    """A ``Location`` on a host that is not allowed; `headers` are those of the answer that holds it."""
+
+    def __init__(self, host: str, headers: httpx.Headers | None = None) -> None:
         super().__init__(host)
         self.host = host
+        self.headers = httpx.Headers() if headers is None else headers
 
 
 class _Bearer(httpx.Auth):
@@ -82,38 +104,36 @@ class Exchange:
         self._real = real_network
         self._tracer = tracer
 
-    async def run(
-        self, method: str, target: str, body: bytes | None, token: Token, operation: str, attempt: int
-    ) -> httpx.Response:
+    async def run(self, ask: Ask, token: Token, attempt: int) -> Received:
         """Send, and follow what the answer points to; a second step belongs to the same try.
 
         Raises
         ------
-        httpx.TransportError
+        httpx.RequestError
             No answer.
         Elsewhere
             The answer points to a host that is not allowed.
         """
         request = self._http.build_request(
-            method, self._api + target, content=body, headers=None if body is None else _JSON
+            ask.method, self._api + ask.target, content=ask.body, headers=None if ask.body is None else _JSON
         )
-        answer = await self._send(request, token, operation, attempt)
+        answer, moved = await self._send(request, token, ask.operation, attempt), False
         for _ in range(_HOPS):
             if answer.status_code not in _FOLLOWED or "location" not in answer.headers:
-                return answer
+                break
             same = answer.status_code in (307, 308)
-            if not same and method != "GET":
-                return answer
-            location = answer.headers["location"]
-            found = self._hosts.follow(answer.request.url, location)
+            if not same and ask.method != "GET":
+                break
+            found = self._hosts.follow(answer.request.url, answer.headers["location"])
             if found is None:
-                raise Elsewhere(host_of(answer.request.url, location))
-            again = body if same else None
+                raise Elsewhere(host_of(answer.request.url, answer.headers["location"]), answer.headers)
+            moved = moved or not same
+            body = ask.body if same else None
             request = self._http.build_request(
-                method, found, content=again, headers=None if again is None else _JSON
+                ask.method, found, content=body, headers=None if body is None else _JSON
             )
-            answer = await self._send(request, token, operation, attempt)
-        return answer
+            answer = await self._send(request, token, ask.operation, attempt)
+        return Received(answer.status_code, answer.headers, answer.content, moved)
 
     async def upload(
         self,
@@ -122,20 +142,24 @@ class Exchange:
         fields: Mapping[str, str],
         token: Token,
         operation: str,
-    ) -> httpx.Response:
+    ) -> Received:
         """POST ``multipart/form-data`` to an address that an answer gave; raises as `run`."""
         base = httpx.URL(self._api)
         found = self._hosts.follow(base, url)
         if found is None:
             raise Elsewhere(host_of(base, url))
         request = self._http.build_request("POST", found, files=dict(files), data=dict(fields))
-        return await self._send(request, token, operation, 1)
+        answer = await self._send(request, token, operation, 1)
+        return Received(answer.status_code, answer.headers, answer.content)
 
     async def post_token(self, form: bytes) -> TokenAnswer:
         """The token request; never redirected."""
         request = self._http.build_request("POST", self._token_url, content=form, headers=_FORM)
         answer = await self._raw(request, None)
-        return TokenAnswer(answer.status_code, answer.content, parse_http_date(answer.headers.get("date")))
+        headers = answer.headers
+        return TokenAnswer(
+            answer.status_code, answer.content, parse_http_date(headers.get("date")), read_limits(headers)
+        )
 
     async def _send(
         self, request: httpx.Request, token: Token, operation: str, attempt: int

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from bousai_kit.clock import Clock
-from bousai_kit.lineworks.pacing import Concurrency, Limits, Pacer, known_limit
+from bousai_kit.lineworks.pacing import Concurrency, Limits, Pacer, known_gap_s, known_limit
 
 __all__ = ["Gate", "Pass", "Turns"]
 
@@ -129,7 +129,7 @@ class Gate:
     def _lane(self, operation: str) -> _Lane:
         lane = self._lanes.get(operation)
         if lane is None:
-            lane = self._lanes[operation] = _Lane(Pacer(known_limit(operation)))
+            lane = self._lanes[operation] = _Lane(Pacer(known_limit(operation), gap_s=known_gap_s(operation)))
         return lane
 
     def _out(self) -> None:

@@ -1,8 +1,8 @@
 """What a process need not ask again: final refusals, and Locations that point elsewhere. Pure.
 
-A 4xx other than 429 is final: the same request (method, path, query, body) is not sent again. Something
-written in between may change the answer, so a write forgets what it may have mended. A look-up that found
-nothing may be asked again after 10 s.
+A 4xx other than 401 and 429 is final: the same request (method, path, query, body) is not sent again. A
+look-up that found nothing may be asked again after 10 s. Once something was written, look-ups and deletions
+may end otherwise and are asked anew; a refused write stays refused (a mended one is another request).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ __all__ = ["RefusalMemory", "request_key"]
 
 _LOOK_UP_S = 10.0
 _MOST = 20_000
+_MENDABLE = ("GET", "DELETE")
+_NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     make: Callable[[], LineWorksError]
     until: float
-    method: str
-    path: str
-    writes: int
+    writes: int | None  # seen when it was refused; None: no write can mend it
 
 
 def request_key(method: str, target: str, body: bytes | None) -> str:
@@ -39,7 +39,8 @@ class RefusalMemory:
 
     def __init__(self) -> None:
         self._refusals: OrderedDict[str, _Refusal] = OrderedDict()
-        self._writes = 0
+        self.writes = 0
+        """Count of writes; a try notes it before it leaves."""
 
     def check(self, key: str, now: float) -> None:
         """Raise what the same request met before.
@@ -52,35 +53,34 @@ class RefusalMemory:
         found = self._refusals.get(key)
         if found is None:
             return
-        if now >= found.until or (found.method in ("GET", "DELETE") and found.writes != self._writes):
+        if now >= found.until or (found.writes is not None and found.writes != self.writes):
             del self._refusals[key]
             return
         raise found.make()
 
     def refused(
-        self, key: str, *, method: str, path: str, status: int, now: float, make: Callable[[], LineWorksError]
+        self,
+        key: str,
+        *,
+        method: str,
+        status: int,
+        writes: int,
+        now: float,
+        make: Callable[[], LineWorksError],
     ) -> None:
-        """Remember a refusal (`status` 0: a Location that is not followed)."""
-        until = now + _LOOK_UP_S if method == "GET" and status == 404 else float("inf")
-        # a foreign Location stays foreign whatever is written: it is filed under a method that nothing forgets
-        self._refusals[key] = _Refusal(make, until, method if status else "-", path, self._writes)
+        """Remember a refusal; `make` builds its error anew, `writes` is the count when the request left."""
+        until = now + _LOOK_UP_S if method == "GET" and status == 404 else _NEVER
+        self._keep(key, _Refusal(make, until, writes if method in _MENDABLE else None))
+
+    def foreign(self, key: str, make: Callable[[], LineWorksError]) -> None:
+        """Remember a Location that is not followed: it stays foreign whatever is written."""
+        self._keep(key, _Refusal(make, _NEVER, None))
+
+    def wrote(self) -> None:
+        """Something was written, or may have been."""
+        self.writes += 1
+
+    def _keep(self, key: str, refusal: _Refusal) -> None:
+        self._refusals[key] = refusal
         if len(self._refusals) > _MOST:
             self._refusals.popitem(last=False)
-
-    def wrote(self, method: str, path: str) -> None:
-        """Something was written: look-ups and deletions may now end otherwise, and so may writes nearby."""
-        self._writes += 1
-        if not self._refusals:
-            return
-        near = [
-            key
-            for key, found in self._refusals.items()
-            if found.method in ("POST", "PATCH", "PUT")
-            and (
-                (found.path == path and method != "POST")
-                or (found.path.startswith(path + "/") and method != "POST")
-                or path.startswith(found.path + "/")
-            )
-        ]
-        for key in near:
-            del self._refusals[key]

@@ -19,7 +19,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["WINDOW_S", "Concurrency", "Limits", "Pacer", "known_limit", "read_limits"]
+__all__ = ["WINDOW_S", "Concurrency", "Limits", "Pacer", "known_gap_s", "known_limit", "read_limits"]
 
 WINDOW_S = 60.0
 DEFAULT_LIMIT = 240
@@ -31,6 +31,15 @@ KNOWN_LIMITS: Mapping[str, int] = {
 }
 """Requests a minute by operation or by its family (the part before the dot); paid plans. Learned anew from
 the first answer's headers, so that Free (60) needs no setting."""
+
+KNOWN_GAPS_S: Mapping[str, float] = {
+    "orgunits.create": 1.0,
+    "orgunits.patch": 1.0,
+    "orgunits.move": 1.0,
+    "orgunits.delete": 1.0,
+    "audit.download": 60.0,
+}
+"""Seconds between two requests of an operation, repeats included (orgunit-create, audit-log-download)."""
 
 _GUARD_S = 0.02  # the server's clock runs through the same minute a little differently
 _PROBE_PATIENCE_S = 3.0  # a probe that hangs does not hold everybody up
@@ -61,6 +70,11 @@ def known_limit(operation: str) -> int:
     """Requests a minute that are known for an operation before its first answer."""
     family = operation.partition(".")[0]
     return KNOWN_LIMITS.get(operation, KNOWN_LIMITS.get(family, DEFAULT_LIMIT))
+
+
+def known_gap_s(operation: str) -> float:
+    """Seconds that two requests of an operation keep apart, however much of the limit is left."""
+    return KNOWN_GAPS_S.get(operation, 0.0)
 
 
 def read_limits(headers: Mapping[str, str]) -> Limits:
@@ -100,6 +114,8 @@ class Pacer:
         Requests a window, until an answer says otherwise.
     window_s : float
         Length of the window in seconds.
+    gap_s : float
+        Seconds from the end of one request to the next.
 
     Notes
     -----
@@ -107,9 +123,11 @@ class Pacer:
     ``answered``, ``refused`` (429), ``lost`` (no answer) and ``unsent``.
     """
 
-    def __init__(self, limit: int = DEFAULT_LIMIT, *, window_s: float = WINDOW_S) -> None:
+    def __init__(self, limit: int = DEFAULT_LIMIT, *, window_s: float = WINDOW_S, gap_s: float = 0.0) -> None:
         self.limit = limit
         self.window_s = window_s
+        self.gap_s = gap_s
+        self._ended = -_NEVER
         self.blocked_until = -_NEVER
         self._out: dict[int, float] = {}
         self._tickets = 0
@@ -148,6 +166,10 @@ class Pacer:
             at = max(at, self._left_until)
         if self._spacing:
             at = max(at, self._last_sent + self._spacing)
+        if self.gap_s:
+            if out:
+                return _NEVER
+            at = max(at, self._ended + self.gap_s + _GUARD_S)
         if self._credit < 1.0:
             at = max(at, now + (1.0 - self._credit) / self._half_rate())
         return at
@@ -209,6 +231,7 @@ class Pacer:
     def refused(self, ticket: int, now: float, limits: Limits) -> float:
         """A 429 came: the whole operation rests. Seconds until it may go on."""
         sent = self._out.pop(ticket, now)
+        self._ended = now
         self._credit += 1.0
         self._learn(limits)
         if limits.reset_s is not None:
@@ -269,7 +292,7 @@ class Pacer:
 
     def _note(self, now: float) -> None:
         self._answers.append(now)
-        self._last_answer = now
+        self._last_answer = self._ended = now
 
     def _half_rate(self) -> float:
         return self.limit / 2 / self.window_s

@@ -17,6 +17,7 @@ from bousai_kit.errors import (
     ApiError,
     AuthRejected,
     Conflict,
+    ForeignLocation,
     InvalidRequest,
     NotFound,
     PermissionDenied,
@@ -24,7 +25,7 @@ from bousai_kit.errors import (
     ServiceUnavailable,
 )
 
-__all__ = ["Problem", "build_error", "public_path", "read_problem"]
+__all__ = ["Problem", "build_error", "foreign_location", "public_path", "read_problem"]
 
 _SHAPES = (("code", "description"), ("error", "error_description"), ("returnCode", "returnMessage"))
 _OPAQUE = re.compile(r"[A-Za-z0-9+/_=.\-]{60,}")  # a token or an assertion echoed back
@@ -85,20 +86,29 @@ def build_error(
     hint: str | None = None,
 ) -> ApiError:
     """The error of the kit's tree for a status and the vendor's code (never for its text)."""
-    where = {"status": status, "code": problem.code, "description": problem.description}
-    place = {"method": method, "path": public_path(path), "hint": hint}
+    code, description, shown = problem.code, problem.description, public_path(path)
     if status == 429:
         return RateLimited(
-            **where,
-            **place,
+            code=code,
+            description=description,
+            method=method,
+            path=shown,
+            hint=hint,
             retry_after_s=retry_after_s,
             limit=limit,
-            remaining=remaining,  # type: ignore[arg-type]
+            remaining=remaining,
         )
     if status >= 500:
         kind: type[ApiError] = ServiceUnavailable
-    elif status == 403 and problem.code.upper() == "UNAUTHORIZED":
+    elif status == 403 and code.upper() == "UNAUTHORIZED":
         kind = AuthRejected
     else:
         kind = _BY_STATUS.get(status, InvalidRequest)
-    return kind(**where, **place)  # type: ignore[arg-type]
+    return kind(status=status, code=code, description=description, method=method, path=shown, hint=hint)
+
+
+def foreign_location(host: str) -> ForeignLocation:
+    """The error of an answer that points to a host which may not see the token."""
+    return ForeignLocation(
+        f"LINE WORKS の応答が、許可されていない転送先「{host}」を指しています。追跡しません。", host=host
+    )

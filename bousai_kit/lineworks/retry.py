@@ -60,6 +60,10 @@ class Tries:
 
     Attributes
     ----------
+    count : int
+        Tries, this one included.
+    writes : int
+        What the process had written when this try left (see `memory`).
     broken : int
         5xx answers and broken connections.
     refusals : int
@@ -70,6 +74,8 @@ class Tries:
         An earlier try may have taken effect.
     """
 
+    count: int = 0
+    writes: int = 0
     broken: int = 0
     refusals: int = 0
     renewed: bool = False
@@ -80,6 +86,8 @@ def judge_answer(status: int, *, safe: bool, tries: Tries, patience: Patience) -
     """What an answer's status asks for."""
     if 200 <= status < 300:
         return Action.DONE
+    if status < 400:  # no refusal, and not what was expected: a write may have been done
+        return Action.FAIL if safe else Action.UNKNOWN
     if status == 401:
         return Action.FAIL if tries.renewed else Action.RENEW
     if status == 429:
@@ -106,7 +114,7 @@ def back_off_s(nth: int, *, safe: bool, rng: random.Random) -> float:
     return row[min(nth, len(row) - 1)] * rng.uniform(0.75, 1.25)
 
 
-def fate_of(error: httpx.TransportError) -> Fate:
+def fate_of(error: httpx.RequestError) -> Fate:
     """How far the request got that ended in this error."""
     if isinstance(
         error,

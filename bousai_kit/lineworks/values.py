@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from bousai_kit.errors import ProtocolViolation
-from bousai_kit.lineworks.auth import parse_http_date
+from bousai_kit.lineworks.tokens import parse_http_date
 
 __all__ = ["Answer", "Stats", "Trace"]
 
