@@ -1,21 +1,200 @@
 """The admin host: the truth for who judges the kit's numbers, and what a console would do.
 
 No part of the vendor's API. It listens on loopback beside the others and asks for no token.
+
+==============================  ============================================================================
+``GET /ready``                  the process that runs this tenant
+``GET /truth``                  who received what when, who answered what when, callbacks, states of members
+``GET /members``                every member: states, device, role, ward, whether a push reaches the phone
+``GET, PUT /limits``            plan, shape of the limiter, requests a minute by operation or class
+``POST /limits/reset``          forget what was counted
+``GET, PUT, POST /faults``      the fault plan, as in the TOML file; POST adds rules to it
+``PUT /scopes``                 what the app may ask for (Developer Console); an empty list: everything
+``POST /tokens/revoke``         every access token ends, as when IP restriction is switched (part 2 §10)
+``POST /reset``                 the tenant begins anew: same seed, members, app and bot; the clock goes on
+==============================  ============================================================================
 """
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
-from bousai_kit.sandbox.ops import Call, Operation, Reply
+from bousai_kit.errors import InputError
+from bousai_kit.sandbox import bot_state, people
+from bousai_kit.sandbox.auth import KNOWN_SCOPES, revoke_all
+from bousai_kit.sandbox.faults import FaultPlan, load_faults
+from bousai_kit.sandbox.limits import PLANS, SHAPES, Limits
+from bousai_kit.sandbox.ops import Call, Operation, Reply, bad
+from bousai_kit.sandbox.seed import begin_anew
+from bousai_kit.sandbox.tenant import Entity
 
-__all__ = ["OPERATIONS"]
+if TYPE_CHECKING:
+    from bousai_kit.sandbox.core import Sandbox
+
+__all__ = ["OPERATIONS", "truth_of"]
+
+STATES = ("pending", "suspended", "deleted", "awaiting")
+
+
+def truth_of(sandbox: Sandbox) -> dict[str, Any]:
+    """What really happened on a tenant: the ``truth`` of every module, and the sandbox's own.
+
+    See `bousai_kit.sandbox.people.truth` for ``messages``, ``answers`` and ``first_answers``.
+    """
+    from bousai_kit.sandbox.core import modules
+
+    found: dict[str, Any] = {
+        "now": sandbox.clock.now().isoformat(),
+        "seed": sandbox.tenant.seed,
+        "members": _count(sandbox),
+        "due": len(sandbox.tenant.table("due")),
+        "defects": [f"{type(error).__name__}: {error}" for error in sandbox.defects],
+    }
+    for module in modules():
+        part = getattr(module, "truth", None)
+        if part is not None:
+            found.update(part(sandbox))
+    return found
+
+
+def _state(user: Entity) -> str:
+    return next((name for name in STATES if user.get(f"is{name.capitalize()}")), "active")
+
+
+def _count(sandbox: Sandbox) -> dict[str, int]:
+    """Members by state, administrators left out."""
+    counts = dict.fromkeys(("active", *STATES), 0)
+    for user in sandbox.tenant.table("users").values():
+        if not user.get("isAdministrator"):
+            counts[_state(user)] += 1
+    return counts
 
 
 def _ready(call: Call) -> Reply:
     return Reply(200, {"ready": True, "pid": os.getpid(), "domainId": call.tenant.domain_id})
 
 
+def _truth(call: Call) -> Reply:
+    return Reply(200, truth_of(call.sandbox))
+
+
+def _members(call: Call) -> Reply:
+    tenant = call.tenant
+    shown = []
+    for user_id, user in tenant.table("users").items():
+        person = people.profile(tenant, user)
+        shown.append(
+            {
+                "userId": user_id,
+                "email": user.get("email"),
+                "userExternalKey": user.get("userExternalKey"),
+                "administrator": bool(user.get("isAdministrator")),
+                "state": _state(user),
+                "role": person.role,
+                "ward": person.ward,
+                "device": person.device,
+                "installed": person.installed(tenant.seed),
+                "alive": bot_state.alive(user),
+            }
+        )
+    return Reply(200, {"members": shown})
+
+
+# -- limits and faults ------------------------------------------------------------------------------
+
+
+def _limits(call: Call) -> Reply:
+    return Reply(200, call.sandbox.limits.as_json())
+
+
+def _set_limits(call: Call) -> Reply:
+    """``{"plan"?, "limiter"?, "overrides"?}``; what is not sent stays, what was counted is forgotten."""
+    sandbox, fields = call.sandbox, call.json()
+    before = sandbox.limits
+    plan, shape = fields.get("plan", before.plan), fields.get("limiter", before.shape)
+    overrides = fields.get("overrides", before.overrides)
+    if plan not in PLANS or shape not in SHAPES:
+        raise bad(f"plan is one of {', '.join(PLANS)}; limiter is one of {', '.join(SHAPES)}.")
+    whole = isinstance(overrides, dict) and all(
+        isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in overrides.values()
+    )
+    if not whole:
+        raise bad("overrides must map operations or classes to requests a minute.")
+    sandbox.limits = Limits(plan=plan, shape=shape, choices=sandbox.choices, overrides=overrides)
+    sandbox.auth.plan = plan
+    return _limits(call)
+
+
+def _reset_limits(call: Call) -> Reply:
+    call.sandbox.limits.reset()
+    return Reply(204)
+
+
+def _faults(call: Call) -> Reply:
+    return Reply(200, {"seed": call.sandbox.faults.seed, "fault": call.sandbox.faults.as_json()})
+
+
+def _read_faults(call: Call) -> FaultPlan:
+    try:
+        return load_faults(call.json())
+    except InputError as error:
+        raise bad(str(error)) from None
+
+
+def _set_faults(call: Call) -> Reply:
+    """The plan of the body in place of the one so far."""
+    call.sandbox.faults = _read_faults(call)
+    return _faults(call)
+
+
+def _add_faults(call: Call) -> Reply:
+    """Rules of the body besides those so far."""
+    call.sandbox.faults.faults.extend(_read_faults(call).faults)
+    return _faults(call)
+
+
+# -- the console ------------------------------------------------------------------------------------
+
+
+def _scopes(call: Call) -> Reply:
+    """``{"scopes": […]}``."""
+    scopes = call.json().get("scopes")
+    if not isinstance(scopes, list) or not all(
+        isinstance(name, str) and name in KNOWN_SCOPES for name in scopes
+    ):
+        raise bad("scopes must be a list of scopes.")
+    call.tenant.set("app_scopes", scopes)
+    return Reply(204)
+
+
+def _revoke(call: Call) -> Reply:
+    return Reply(200, {"ended": revoke_all(call.tenant)})
+
+
+def _reset(call: Call) -> Reply:
+    sandbox = call.sandbox
+    begin_anew(sandbox.tenant, call.now)
+    sandbox.limits.reset()
+    sandbox.defects.clear()
+    return Reply(204)
+
+
+def _op(name: str, method: str, path: str, handler: Any, success: int = 200) -> Operation:
+    return Operation(f"admin.{name}", method, path, (), handler, success=success, host="admin", limit="none")
+
+
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("admin.ready", "GET", "/ready", (), _ready, host="admin", limit="none"),
+    _op("ready", "GET", "/ready", _ready),
+    _op("truth", "GET", "/truth", _truth),
+    _op("members", "GET", "/members", _members),
+    _op("limits.get", "GET", "/limits", _limits),
+    _op("limits.set", "PUT", "/limits", _set_limits),
+    _op("limits.reset", "POST", "/limits/reset", _reset_limits, 204),
+    _op("faults.get", "GET", "/faults", _faults),
+    _op("faults.set", "PUT", "/faults", _set_faults),
+    _op("faults.add", "POST", "/faults", _add_faults),
+    _op("scopes", "PUT", "/scopes", _scopes, 204),
+    _op("revoke", "POST", "/tokens/revoke", _revoke),
+    _op("reset", "POST", "/reset", _reset, 204),
 )

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from bousai_kit.sandbox.core import modules
-from bousai_kit.sandbox.tenant import Entity, Tenant
+from bousai_kit.sandbox.directory_state import new_user
+from bousai_kit.sandbox.tenant import Tenant
 
-__all__ = ["ADMINISTRATOR", "DOMAIN_ID", "MOST_PENDING", "found_tenant", "new_member", "pending_rows"]
+__all__ = ["ADMINISTRATOR", "DOMAIN_ID", "MOST_PENDING", "begin_anew", "found_tenant", "pending_rows"]
 
 DOMAIN_ID = 10000001
 GROUP = "city-demo"
@@ -36,15 +37,17 @@ def found_tenant(*, seed: int, now: datetime, people: int = 0, domain_id: int = 
         Members besides the administrator: the first of the sample roster, generated ones beyond.
     """
     tenant = Tenant(seed=seed, domain_id=domain_id)
-    administrator = new_member(
+    tenant.set("people", people)
+    new_user(
         tenant,
         email=ADMINISTRATOR,
         last_name="管理",
         first_name="担当",
-        isAdministrator=True,
+        administrator=True,
         privateEmail="kanri@example.invalid",
     )
-    tenant.put("users", administrator["userId"], administrator)
+    for feature in FEATURES:
+        tenant.set(f"enabled:{feature}:{domain_id}", True)
     for module in modules():
         found = getattr(module, "found", None)
         if found is not None:
@@ -52,54 +55,17 @@ def found_tenant(*, seed: int, now: datetime, people: int = 0, domain_id: int = 
     if people:
         from bousai_kit.roster import sample_roster
 
-        _settle(tenant, sample_roster(people))
+        _settle(tenant, sample_roster(people), now)
     return tenant
 
 
-def new_member(tenant: Tenant, *, email: str, last_name: str, first_name: str = "", **more: Any) -> Entity:
-    """A member in use, with every property of part 1 §4.2 that is stored."""
-    return {
-        "domainId": tenant.domain_id,
-        "userId": tenant.new_id("user", email),
-        "userExternalKey": None,
-        "isAdministrator": False,
-        "isPending": False,
-        "isSuspended": False,
-        "isDeleted": False,
-        "isAwaiting": False,
-        "suspendedReason": None,
-        "leaveOfAbsence": {"startTime": None, "endTime": None, "isLeaveOfAbsence": False},
-        "email": email,
-        "userName": {
-            "lastName": last_name,
-            "firstName": first_name,
-            "phoneticLastName": "",
-            "phoneticFirstName": "",
-        },
-        "i18nNames": [],
-        "nickName": None,
-        "privateEmail": None,
-        "aliasEmails": [],
-        "userTypeId": None,
-        "searchable": True,
-        "organizations": [{"domainId": tenant.domain_id, "primary": True, "levelId": None, "orgUnits": []}],
-        "telephone": None,
-        "cellPhone": None,
-        "location": None,
-        "task": None,
-        "messenger": None,
-        "birthdayCalendarType": None,
-        "birthday": None,
-        "locale": "ja_JP",
-        "timeZone": "Asia/Tokyo",
-        "hiredDate": None,
-        "employeeNumber": None,
-        "activationDate": None,
-        "customProperties": {},
-        "customFields": [],
-        "relations": [],
-        **more,
-    }
+def begin_anew(tenant: Tenant, now: datetime) -> None:
+    """Put a tenant back to how it began; tokens and the bot's secret stay good."""
+    people = int(tenant.get("people", 0))
+    fresh = found_tenant(seed=tenant.seed, now=now, people=people, domain_id=tenant.domain_id)
+    fresh.tables["bot_secrets"][str(fresh.bot_id)] = tenant.table("bot_secrets")[str(tenant.bot_id)]
+    fresh.tables["tokens"] = dict(tenant.table("tokens"))
+    tenant.become(fresh)
 
 
 def pending_rows(people: int) -> frozenset[int]:
@@ -111,7 +77,7 @@ def pending_rows(people: int) -> frozenset[int]:
 # -- members of a roster ----------------------------------------------------------------------------
 
 
-def _settle(tenant: Tenant, roster: Any) -> None:
+def _settle(tenant: Tenant, roster: Any, now: datetime) -> None:
     """Org units, positions and members as an onboarding of this roster leaves them."""
     from bousai_kit.sandbox import people as staff
 
@@ -120,23 +86,22 @@ def _settle(tenant: Tenant, roster: Any) -> None:
     pending = pending_rows(len(roster.people))
     for row, person in enumerate(roster.people):
         unit = units.get(person.orgunit_code)
-        seats = [] if unit is None else [_seat(unit, _position(tenant, positions, person.position))]
-        company = {"domainId": tenant.domain_id, "primary": True, "levelId": None, "orgUnits": seats}
-        member = new_member(
+        new_user(
             tenant,
             email=person.login_id,
             last_name=person.last_name,
             first_name=person.first_name,
-            userExternalKey=person.staff_number,
-            employeeNumber=person.staff_number,
-            isPending=row in pending,
+            last_kana=person.last_kana,
+            first_kana=person.first_kana,
+            external_key=person.staff_number,
+            employee_number=person.staff_number,
+            units=() if unit is None else (unit,),
+            position_id=_position(tenant, positions, person.position),
+            pending=row in pending,
+            created=now,
             cellPhone=person.phone or None,
             privateEmail=person.private_email or None,
-            organizations=[company],
         )
-        member["userName"]["phoneticLastName"] = person.last_kana
-        member["userName"]["phoneticFirstName"] = person.first_kana
-        tenant.put("users", member["userId"], member)
     staff.learn(tenant, roster.people)
 
 
@@ -188,14 +153,3 @@ def _position(tenant: Tenant, known: dict[str, str], name: str) -> str | None:
         }
         tenant.put("positions", known[name], position)
     return known[name]
-
-
-def _seat(unit: str, position: str | None) -> dict[str, Any]:
-    return {
-        "orgUnitId": unit,
-        "primary": True,
-        "positionId": position,
-        "isManager": False,
-        "visible": True,
-        "useTeamFeature": True,
-    }

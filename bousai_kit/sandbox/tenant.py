@@ -4,7 +4,8 @@ No input or output, no clock. Every change goes through `put`, `touch` or `delet
 exactly what changed before an answer leaves.
 
 Tables of the frame: ``settings``, ``due``, ``users``, ``orgunits``, ``groups``, ``levels``, ``positions``,
-``user_types``, ``custom_properties``, ``profile_statuses``, ``tokens``, ``audit``. Others belong to the modules that use them.
+``user_types``, ``custom_properties``, ``profile_statuses``, ``tokens``, ``audit``. Others belong to the
+modules that use them.
 """
 
 from __future__ import annotations
@@ -146,8 +147,8 @@ class Tenant:
         kind : str
             What it is for.
         salt : str
-            What it is drawn from (a login id, an external key); default: a running number. The caller sees to it that
-            a salt is not used twice for things that live at the same time, or passes ``f"{salt}|{n}"``.
+            What it is drawn from (a login id, an external key); default: a running number. The caller sees
+            to it that a salt is not used twice for things that live at the same time, or passes ``f"{salt}|{n}"``.
         """
         salt = salt or f"#{self.next_number('id:' + kind)}"
         digest = hashlib.sha256(f"{self.seed}|{kind}|{salt}".encode()).digest()
@@ -192,9 +193,12 @@ class Tenant:
     def audit(self, service: str, at: datetime, **fields: Any) -> None:
         """Note a row for the audit log of `service` (``auth``, ``admin``, ``bot``, ``message``, …).
 
-        Fields are the module's own that renders the export (JSON-able), e.g. ``user`` (user id), ``task``, ``target``, ``ok``.
+        Fields are the module's own that renders the export (JSON-able), e.g. ``user`` (user id), ``task``,
+        ``target``, ``ok``.
         """
-        self.put("audit", f"{self.next_number('audit'):012d}", {"service": service, "at": at.isoformat(), **fields})
+        self.put(
+            "audit", f"{self.next_number('audit'):012d}", {"service": service, "at": at.isoformat(), **fields}
+        )
 
     # -- storing ------------------------------------------------------------------------------------
 
@@ -209,9 +213,25 @@ class Tenant:
         self.tables.clear()
         for table, key, entity in rows:
             self.tables[table][key] = entity
+        self._read_due()
+        self.dirty.clear()
+        self.caches.clear()
+
+    def become(self, other: Tenant) -> None:
+        """Take over everything of another tenant; keys of due events are not used again."""
+        number = self.get("number:due", 0)
+        for table, entities in list(self.tables.items()):
+            for key in list(entities):
+                self.delete(table, key)
+        for table, entities in other.tables.items():
+            for key, entity in entities.items():
+                self.put(table, key, entity)
+        self.set("number:due", max(number, self.get("number:due", 0)))
+        self._read_due()
+        self.caches.clear()
+
+    def _read_due(self) -> None:
         self._heap = [
             (datetime.fromisoformat(entry["due"]), key) for key, entry in self.tables["due"].items()
         ]
         heapq.heapify(self._heap)
-        self.dirty.clear()
-        self.caches.clear()
