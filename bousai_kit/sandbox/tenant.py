@@ -148,7 +148,8 @@ class Tenant:
             What it is for.
         salt : str
             What it is drawn from (a login id, an external key); default: a running number. The caller sees
-            to it that a salt is not used twice for things that live at the same time, or passes ``f"{salt}|{n}"``.
+            to it that a salt is not used twice for things that live at the same time, or passes
+            ``f"{salt}|{n}"``.
         """
         salt = salt or f"#{self.next_number('id:' + kind)}"
         digest = hashlib.sha256(f"{self.seed}|{kind}|{salt}".encode()).digest()
