@@ -55,6 +55,7 @@ from bousai_kit.lineworks.values import Answer, Stats, Trace
 __all__ = ["Answer", "LineWorksClient", "Shared", "Stats", "Trace", "build_http"]
 
 Outcome = Received | Fate | Elsewhere
+_ONCE = Patience(repeats=0, unsent=0, refusals=0)
 
 
 class LineWorksClient:
@@ -224,7 +225,7 @@ class LineWorksClient:
             tries.count += 1
             tries.writes = self._memory.writes
             requested_at, outcome = await self._try(ask, tries)
-            action = self._judge(ask, outcome, tries)
+            action = self._judge(ask, outcome, tries, self._patience)
             if action is Action.DONE and isinstance(outcome, Received):
                 if ask.method != "GET":
                     self._memory.wrote()
@@ -275,17 +276,17 @@ class LineWorksClient:
     def _answer(self, got: Received, requested_at: datetime) -> Answer:
         return Answer(got.status, got.headers, got.content, requested_at, self.clock.now())
 
-    def _judge(self, ask: Ask, outcome: Outcome, tries: Tries) -> Action:
+    def _judge(self, ask: Ask, outcome: Outcome, tries: Tries, patience: Patience) -> Action:
         if isinstance(outcome, Elsewhere):
             return Action.FAIL
         if isinstance(outcome, Fate):
-            action = judge_absence(outcome, safe=ask.safe, tries=tries, patience=self._patience)
+            action = judge_absence(outcome, safe=ask.safe, tries=tries, patience=patience)
             tries.maybe_done |= outcome is Fate.UNANSWERED
             return action
         if outcome.status == 404 and ask.method == "DELETE" and tries.maybe_done:
             outcome.status, outcome.content = 204, b""  # an earlier try did it
             return Action.DONE
-        action = judge_answer(outcome.status, safe=ask.safe, tries=tries, patience=self._patience)
+        action = judge_answer(outcome.status, safe=ask.safe, tries=tries, patience=patience)
         tries.maybe_done |= outcome.status >= 500
         return action
 
@@ -293,8 +294,9 @@ class LineWorksClient:
         if isinstance(outcome, Elsewhere):
             self._memory.foreign(ask.key, functools.partial(foreign_location, outcome.host))
             return foreign_location(outcome.host)
-        lost = isinstance(outcome, Fate)
-        if action is Action.UNKNOWN or (lost and tries.maybe_done and ask.method != "GET"):
+        if action is Action.UNKNOWN or (
+            isinstance(outcome, Fate) and tries.maybe_done and ask.method != "GET"
+        ):
             self._memory.wrote()  # perhaps: look-ups have to be asked again
             seen = f"{outcome.status} が返りました" if isinstance(outcome, Received) else "応答がありません"
             return OutcomeUnknown(
@@ -358,19 +360,11 @@ class LineWorksClient:
             outcome = fate_of(error)
         except Elsewhere as elsewhere:
             outcome = elsewhere.with_traceback(None)
-        if isinstance(outcome, Elsewhere):
-            raise foreign_location(outcome.host)
-        once = Patience(repeats=0, unsent=0, refusals=0)
         tries = Tries(renewed=True)
-        if isinstance(outcome, Fate):
-            raise self._failure(
-                ask, judge_absence(outcome, safe=False, tries=tries, patience=once), outcome, tries
-            )
-        action = judge_answer(outcome.status, safe=False, tries=tries, patience=once)
-        if action is not Action.DONE:
-            outcome.moved = True  # a one-off address: there is nothing to remember
-            raise self._failure(ask, action, outcome, tries)
-        return self._answer(outcome, requested_at)
+        action = self._judge(ask, outcome, tries, _ONCE)
+        if action is Action.DONE and isinstance(outcome, Received):
+            return self._answer(outcome, requested_at)
+        raise self._failure(ask, action, outcome, tries)
 
     def alone(
         self, *keys: Hashable, rest_s: float = 0.0, rest_key: Hashable = None

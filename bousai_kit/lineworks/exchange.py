@@ -150,7 +150,7 @@ class Exchange:
             raise Elsewhere(host_of(base, url))
         request = self._http.build_request("POST", found, files=dict(files), data=dict(fields))
         answer = await self._send(request, token, operation, 1)
-        return Received(answer.status_code, answer.headers, answer.content)
+        return Received(answer.status_code, answer.headers, answer.content, moved=True)
 
     async def post_token(self, form: bytes) -> TokenAnswer:
         """The token request; never redirected."""
