@@ -447,17 +447,8 @@ def test_no_secret_in_any_view_of_the_settings(tmp_path: Path) -> None:
     environ = {variable(name): f"{SECRET}-{name}" for name in SECRETS}
     environ["BOUSAI_LEDGER_URL"] = f"postgresql://kit:{SECRET}@db/bousai"
     found = load(tmp_path, environ)
-    views = [
-        repr(found),
-        str(found),
-        f"{found}",
-        str(found.model_dump()),
-        str(vars(found)),
-        found.__repr_str__(" "),
-    ]
-    views += [repr(found.model_dump(mode="json", exclude={"ledger_url"}))]
-    shown = "\n".join(view.replace(found.ledger_url, "") if "model" in view else view for view in views[:3])
-    assert SECRET not in shown
+    for view in (repr(found), str(found), f"{found}", repr([found]), repr(vars(found) | {"ledger_url": ""})):
+        assert SECRET not in view
     for name in SECRETS:
         secret = getattr(found, name)
         assert secret.get_secret_value() == f"{SECRET}-{name}"
