@@ -22,7 +22,9 @@ class Choices(DirectoryChoices):
     # -- auth (part 1 §1) ---------------------------------------------------------------------------
     token_life_s: int = 86400  # 1 §1.5: an app setting, 1 h or 24 h
     refresh_life_s: int = 90 * 86400  # 1 §1.5 [D]
-    refresh_rotation: bool = False  # 1 §1.6 [C]: an app setting; off = the refresh answer has no refresh_token
+    refresh_rotation: bool = (
+        False  # 1 §1.6 [C]: an app setting; off = the refresh answer has no refresh_token
+    )
     new_token_ends_older: bool = False  # 2 §15: evidence divided
     assertion_tolerance_s: float = 5.0  # 2 §15: 60 minutes plus a clock read twice
     clock_skew_s: float = 5.0  # SB: an iat so far ahead is still taken
@@ -35,9 +37,16 @@ class Choices(DirectoryChoices):
 
     # -- common (part 1 §2) -------------------------------------------------------------------------
     wrong_path_before_token: bool = True  # SB: `Api not exists` is said without looking at the token
-    me_with_service_account: tuple[int, str, str] = (403, "ACCESS_DENIED", "Access is denied.")  # 1 §1.1 [D], status SB
+    me_with_service_account: tuple[int, str, str] = (
+        403,
+        "ACCESS_DENIED",
+        "Access is denied.",
+    )  # 1 §1.1 [D], status SB
     body_too_large: tuple[int, str] = (413, "PAYLOAD_TOO_LARGE")  # SB
-    wrong_content_type: tuple[int, str] = (415, "UNSUPPORTED_MEDIA_TYPE")  # SB; a missing header is let through
+    wrong_content_type: tuple[int, str] = (
+        415,
+        "UNSUPPORTED_MEDIA_TYPE",
+    )  # SB; a missing header is let through
 
     # -- limits (part 1 §2.5, part 2 §5) ------------------------------------------------------------
     fixed_window_starts_at: str = "first"  # SB: "first" request of a window, or the clock's "minute"

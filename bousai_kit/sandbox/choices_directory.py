@@ -21,9 +21,20 @@ class DirectoryChoices(BotChoices):
     # -- references (part 1 §2.2, §2.4) -------------------------------------------------------------
     member_refs_say_not_found: bool = True  # 1 §2.4: unknown ids inside a body are 404; False: 400
     feature_off: Refusal = (403, "ACCESS_DENIED", "Access is denied.")  # 1 §7 [A]
-    feature_off_in_member: Refusal = (400, "INVALID_PARAMETER", "The feature is not enabled.")  # 1 §4.2 [D], status SB
-    not_on_this_plan: Refusal = (400, "INVALID_PARAMETER", "Not available on this plan.")  # 1 §4.2 [D], status SB
-    name_taken: tuple[int, str] = (409, "CONFLICT")  # 1 §6, §7 [D] unique, status by analogy with the keys [A]
+    feature_off_in_member: Refusal = (
+        400,
+        "INVALID_PARAMETER",
+        "The feature is not enabled.",
+    )  # 1 §4.2 [D], status SB
+    not_on_this_plan: Refusal = (
+        400,
+        "INVALID_PARAMETER",
+        "Not available on this plan.",
+    )  # 1 §4.2 [D], status SB
+    name_taken: tuple[int, str] = (
+        409,
+        "CONFLICT",
+    )  # 1 §6, §7 [D] unique, status by analogy with the keys [A]
     orgunit_key_taken: tuple[int, str] = (409, "CONFLICT")  # 1 §2.4: by analogy with groups [A]
     orgunit_email_taken: tuple[int, str] = (400, "INVALID_PARAMETER")  # 1 §5: by analogy with members [A]
 
@@ -35,7 +46,9 @@ class DirectoryChoices(BotChoices):
     change_deleted: Refusal = (400, "INVALID_PARAMETER", "The member is deleted.")  # SB
     delete_again: Refusal = (404, "NOT_FOUND", "User not found.")  # SB: 400 or 404 are documented
     member_duplicate: tuple[int, str] = (400, "INVALID_PARAMETER")  # 1 §2.4 [C]
-    patch_replaces_objects: bool = True  # SB: `userName`, `customProperties` in a PATCH; the harsher reading of 1 §2.1
+    patch_replaces_objects: bool = (
+        True  # SB: `userName`, `customProperties` in a PATCH; the harsher reading of 1 §2.1
+    )
     password_on_update: Refusal | None = (
         400,
         "INVALID_PARAMETER",
@@ -82,7 +95,11 @@ class DirectoryChoices(BotChoices):
 
     # -- groups (part 1 §6) -------------------------------------------------------------------------
     group_history_days: int = 30  # [D]
-    group_room_lost: Refusal = (400, "INVALID_PARAMETER", "The features of the group were ended.")  # [D], status SB
+    group_room_lost: Refusal = (
+        400,
+        "INVALID_PARAMETER",
+        "The features of the group were ended.",
+    )  # [D], status SB
     max_groups: int = 100000  # [H]; Free 1,000
     groups_per_member: int = 2000  # [H]
 

@@ -37,10 +37,16 @@ __all__ = ["MODULES", "RECEIVER_URL", "Credentials", "Sandbox", "modules"]
 RECEIVER_URL = "https://receiver.sandbox.invalid/callback"
 
 MODULES = (
+    "directory_state",
+    "departures",
+    "logins",
     "routes_users",
+    "routes_user_actions",
+    "routes_user_extras",
     "routes_orgunits",
     "routes_groups",
-    "routes_directory",
+    "routes_catalogues",
+    "routes_custom_properties",
     "routes_bots",
     "routes_messages",
     "routes_channels",

@@ -18,6 +18,7 @@ __all__ = [
     "NAME_SYMBOLS",
     "UNIT_SYMBOLS",
     "address",
+    "code",
     "day",
     "external_key",
     "flag",
@@ -44,6 +45,8 @@ _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _UNIT_LOCAL = re.compile(r"[a-z0-9._\-!#]{2,64}")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 _MAIL_LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
+_CODE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PHONE = re.compile(r"[0-9+\-*#PTpt()]+")
 _KANA = re.compile(r"[\u30a1-\u30ff\u31f0-\u31ff\u3000 ]*")
 _KANA_BOTH = re.compile(r"[\u30a1-\u30ff\u31f0-\u31ff\uff65-\uff9f\u3000 ]*")
@@ -92,7 +95,9 @@ def reference(value: Any, path: str) -> str:
     return value
 
 
-def external_key(fields: dict[str, Any], key: str, path: str = "", *, forbidden: str = USER_KEY) -> str | None:
+def external_key(
+    fields: dict[str, Any], key: str, path: str = "", *, forbidden: str = USER_KEY
+) -> str | None:
     """At most 100 characters, none of the forbidden ones; None and "" are none."""
     value = string(fields, key, path, 100, required=False)
     where = f"{path}.{key}" if path else key
@@ -177,6 +182,14 @@ def orgunit_address(value: Any, path: str) -> str:
     return value
 
 
+def code(fields: dict[str, Any], key: str, limit: int) -> str | None:
+    """A letter (or ``_``), then letters, digits and ``_``; or none."""
+    value = string(fields, key, "", limit, required=False)
+    if value and not _CODE.fullmatch(value):
+        raise bad(f"{key} is invalid.")
+    return value or None
+
+
 def phone(fields: dict[str, Any], key: str) -> str | None:
     """Digits and ``+ - * # P T p t ( )``, one digit at least."""
     value = string(fields, key, "", 100, required=False)
@@ -193,7 +206,7 @@ def day(fields: dict[str, Any], key: str) -> str | None:
     if value is None or value == "":
         return None
     try:
-        if not isinstance(value, str) or len(value) != 10:
+        if not isinstance(value, str) or not _DAY.fullmatch(value):
             raise ValueError
         date.fromisoformat(value)
     except ValueError:
@@ -244,5 +257,8 @@ def i18n_names(fields: dict[str, Any], key: str, parts: tuple[str, ...]) -> list
             raise bad(f"{path}.language is required.")
         if language in found:
             raise bad(f"{path}.language is there twice.")
-        found[language] = {"language": language, **{part: string(item, part, path, 100, required=False) for part in parts}}
+        found[language] = {
+            "language": language,
+            **{part: string(item, part, path, 100, required=False) for part in parts},
+        }
     return list(found.values())

@@ -6,12 +6,12 @@ by `put` and `drop`, through which every change of the directory goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from bousai_kit.sandbox.tenant import Entity, Tenant
 
-__all__ = ["Index", "Rows", "drop", "find", "index", "put", "rows_of_domain"]
+__all__ = ["Index", "Rows", "drop", "find", "groups_above", "index", "put", "rows_of_domain"]
 
 Term = tuple[str, Any]
 EXTERNAL = "externalKey:"
@@ -188,10 +188,38 @@ class Rows(Sequence[tuple[str, Entity]]):
         return key, self._table[key]
 
 
-def rows_of_domain(tenant: Tenant, table: str, domain_id: int) -> Rows:
-    """All entities of a domain, in order of creation."""
+def rows_of_domain(
+    tenant: Tenant,
+    table: str,
+    domain_id: int,
+    *,
+    sort: Callable[[Entity], Any] | None = None,
+    descending: bool = False,
+) -> Rows:
+    """All entities of a domain, in order of creation or by `sort`; kept until the next change."""
     known = index(tenant, table)
-    order = known.sorted.get(("domain", domain_id))
+    label = (domain_id, sort, descending)
+    order = known.sorted.get(label)
     if order is None:
-        order = known.sorted["domain", domain_id] = known.all("domain", domain_id)
+        entities = tenant.table(table)
+        order = known.all("domain", domain_id)
+        if sort is not None:
+            by = sort
+            order.sort(key=lambda key: by(entities[key]))
+        if descending:
+            order.reverse()
+        known.sorted[label] = order
     return Rows(order, tenant.table(table))
+
+
+def groups_above(tenant: Tenant, members: Iterable[str]) -> list[str]:
+    """Groups that hold one of these members, org units or groups, directly or through other groups."""
+    known = index(tenant, "groups")
+    found: dict[str, None] = {}
+    waiting = list(members)
+    while waiting:
+        for group_id in known.all("member", waiting.pop()):
+            if group_id not in found:
+                found[group_id] = None
+                waiting.append(group_id)
+    return list(found)

@@ -1,0 +1,62 @@
+"""Values of custom properties on members (part 1 §4.2, §7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bousai_kit.sandbox import directory_checks as check
+from bousai_kit.sandbox.content_parts import array, obj, string
+from bousai_kit.sandbox.ops import Call, bad
+from bousai_kit.sandbox.tenant import Entity
+
+__all__ = ["custom_values", "property_by_name"]
+
+
+def property_by_name(call: Call, name: str) -> Entity | None:
+    """A custom property of the tenant by ``propertyName``."""
+    for entry in call.tenant.table("custom_properties").values():
+        if entry["propertyName"] == name:
+            return entry
+    return None
+
+
+def custom_values(call: Call, value: Any, path: str) -> dict[str, Any]:
+    """``{propertyName: value}``, each value of its property's type; null takes one out."""
+    found: dict[str, Any] = {}
+    for name, given in ({} if value is None else obj(value, path)).items():
+        entry = property_by_name(call, name)
+        here = f"{path}.{name[:120]}"
+        if entry is None:
+            raise bad(f"{here} is unknown.")
+        if given is None:
+            continue
+        if entry["multiValued"]:
+            found[name] = [
+                _value(entry, item, f"{here}[{at}]") for at, item in enumerate(array(given, here, high=10))
+            ]
+        else:
+            found[name] = _value(entry, given, here)
+    return found
+
+
+def _value(entry: Entity, given: Any, path: str) -> Any:
+    kind = entry["propertyType"]
+    if kind == "INTEGER":
+        if isinstance(given, bool) or not isinstance(given, int) or not -(1 << 63) <= given < 1 << 63:
+            raise bad(f"{path} must be an integer.")
+        return given
+    if kind == "LINK":
+        link = obj(given, path)
+        return {"text": string(link, "text", path, 1000), "link": string(link, "link", path, 1000)}
+    if kind == "DATE":
+        return check.day({"value": given}, "value") if isinstance(given, str) else _refuse(path)
+    if not isinstance(given, str) or len(given) > 1000:
+        _refuse(path)
+    options = [option["optionName"] for option in entry.get("options") or ()]
+    if options and given not in options:
+        _refuse(path)
+    return given
+
+
+def _refuse(path: str) -> Any:
+    raise bad(f"{path} is invalid.")
