@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import Json, bench_for_cli, emit, note, run
+from . import Json, bench_for_cli, emit, note, overrides, run
 
 if TYPE_CHECKING:
     from ..latency.durations import Broadcasts
@@ -30,13 +30,13 @@ def register(app: typer.Typer) -> None:
         broadcasts: Annotated[Path | None, typer.Option(metavar="F", help="一斉送信の一覧（CSV）。")] = None,
         roster: Annotated[Path | None, typer.Option(metavar="R", help="名簿（CSV か XLSX）。")] = None,
         deadline: Annotated[
-            float | None, typer.Option(min=1, metavar="秒", help="回答期限（各人の送信から）。")
+            float | None, typer.Option(min=1, metavar="秒", help="応答期限（各人の送信から）。")
         ] = None,
         engine: Annotated[str, typer.Option(metavar="duckdb|spark", help="集計の方式。")] = "duckdb",
         out: Annotated[Path | None, typer.Option(metavar="DIR", help="報告書の書き出し先。")] = None,
         as_json: Json = False,
     ) -> None:
-        """一斉送信から回答までの時間を、未回答の人を打ち切りとして数えて分析します。"""
+        """一斉送信から応答までの時間を、応答のない人を打ち切りとして数えて分析します。"""
         logs = [*(talk_log or []), *(more or [])]
         if bool(drill) == bool(logs) or (logs and (broadcasts is None or roster is None)):
             raise typer.BadParameter(
@@ -47,9 +47,14 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter("duckdb か spark を指定してください", param_hint="--engine")
 
         async def main() -> int:
+            import warnings
+
+            from ..errors import DataQualityWarning
             from ..latency.analysis import analyse
             from ..latency.report import build_report, render_text
+            from ..settings import load_settings
 
+            warnings.simplefilter("ignore", DataQualityWarning)  # said below, as a sentence
             if drill:
                 found = await _from_ledger(drill, deadline)
             else:
@@ -72,7 +77,7 @@ def register(app: typer.Typer) -> None:
             document = analysis.as_json()
             text = render_text(analysis)
             if out is not None:
-                files = build_report(analysis, out)
+                files = build_report(analysis, out, font=load_settings(overrides=overrides()).font)
                 document["files"] = {name: str(path) for name, path in files.items()}
                 text += "\n" + "\n".join(f"  {path}" for path in files.values())
             emit(document, text, as_json)

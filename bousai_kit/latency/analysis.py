@@ -15,7 +15,7 @@ from bousai_kit.latency.survival import Curve, LogRank, estimate_curves, log_ran
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["RATE_TIMES_S", "Analysis", "BroadcastResult", "GroupResult", "analyse", "say_s"]
+__all__ = ["RATE_TIMES_S", "Analysis", "BroadcastResult", "GroupResult", "analyse", "say_rate", "say_s"]
 
 RATE_TIMES_S = (60, 180, 300, 600, 1800)
 NAMES = {"ward": "区", "bureau": "局", "device_os": "端末", "hq_role": "本部役割"}
@@ -140,7 +140,7 @@ class Analysis:
         return f"<Analysis {told}{', …' if len(self.broadcasts) > 5 else ''}>"
 
     def _repr_html_(self) -> str:
-        head = ("一斉送信", "対象", "送達", "期限内の回答", "期限後", "中央値（95 % 信頼区間）")
+        head = ("一斉送信", "対象", "送達", "期限内の応答", "期限後", "中央値（95 % 信頼区間）")
         rows = "".join(
             "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in self._line(one)) + "</tr>"
             for one in self.broadcasts
@@ -185,10 +185,10 @@ class Analysis:
                 if by:
                     row[NAMES[by]] = group.name
                 low, high = group.curve.median_ci_s
-                row |= {"対象": group.recipients, "送達": group.delivered, "期限内の回答": group.acked}
-                row |= {"期限後の回答": group.late, "中央値（秒）": group.curve.median_s}
+                row |= {"対象": group.recipients, "送達": group.delivered, "期限内の応答": group.acked}
+                row |= {"期限後の応答": group.late, "中央値（秒）": group.curve.median_s}
                 row |= {"中央値の下限（秒）": low, "中央値の上限（秒）": high}
-                row |= {f"{int(key) // 60} 分以内の回答率": rate for key, rate in group.ack_rate().items()}
+                row |= {f"{int(key) // 60} 分以内の応答率": rate for key, rate in group.ack_rate().items()}
                 rows.append(row)
         return pd.DataFrame(rows)
 
@@ -259,3 +259,8 @@ def say_s(seconds: float | None) -> str:
         return f"{minutes} 分 {rest} 秒" if rest else f"{minutes} 分"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} 時間 {minutes} 分"
+
+
+def say_rate(rate: float | None) -> str:
+    """A share as people say it: 「77.2 %」, 「未到達」 for None."""
+    return "未到達" if rate is None else f"{100 * rate:.1f} %"

@@ -32,6 +32,7 @@ GROUPINGS = ("ward", "bureau", "device_os")
 COLUMNS = (
     "broadcast_id",
     "person",
+    "staff_number",
     "hq_role",
     *GROUPINGS,
     "outcome",  # delivered, undelivered, unknown
@@ -62,6 +63,8 @@ class Broadcasts:
         ``ledger``, ``duckdb`` or ``spark``.
     notes : tuple of str
         Japanese sentences about odd data.
+    unreachable : mapping
+        Staff number → Japanese reason: people to whom nothing could be sent at all; in no broadcast.
     """
 
     frame: pd.DataFrame
@@ -74,6 +77,7 @@ class Broadcasts:
     engine: str = "ledger"
     elapsed_s: float = 0.0
     notes: tuple[str, ...] = field(default=())
+    unreachable: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Broadcasts {len(self.deadlines_s)} rows={len(self.frame)} engine={self.engine!r}>"
@@ -288,11 +292,11 @@ class _Fold:
                     duration, observed = (first - sent).total_seconds(), True
                 elif first is not None:
                     late = (first - sent).total_seconds()
-            groups = [str(who.get(name) or "") for name in ("hq_role", *GROUPINGS)]
+            groups = [str(who.get(name) or "") for name in ("staff_number", "hq_role", *GROUPINGS)]
             rows.append((message, person, *groups, outcome, reason, sent, duration, observed, late))
         notes = []
         if early:
-            notes.append(f"送信より前の時刻の回答 {early} 件を 0 秒として数えました（時計のずれ）。")
+            notes.append(f"送信より前の時刻の応答 {early} 件を 0 秒として数えました（時計のずれ）。")
             warnings.warn(DataQualityWarning(notes[-1]), stacklevel=4)
         ids = sorted({message for message, _ in outcomes})
         ids.sort(key=lambda key: order.get(key, datetime.max.replace(tzinfo=UTC)))
@@ -307,6 +311,7 @@ class _Fold:
             drill_id=self.drill_id,
             rows_read=self.rows,
             notes=tuple(notes),
+            unreachable=dict(self.unreachable),
         )
 
     def _match(self) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bousai_kit.errors import ConfigError
 from bousai_kit.latency.analysis import Analysis, say_s
 
 if TYPE_CHECKING:
@@ -22,24 +24,60 @@ def render_text(analysis: Analysis) -> str:
         total = one.total
         low, high = total.curve.median_ci_s
         lines.append(
-            f"{one.broadcast_id}：送達 {total.delivered:,} 人のうち {total.acked:,} 人が期限内に回答"
+            f"{one.broadcast_id}：送達 {total.delivered:,} 人のうち {total.acked:,} 人が期限内に応答"
             f"（中央値 {say_s(total.curve.median_s)}、95 % 信頼区間 {say_s(low)}〜{say_s(high)}）。"
             f"期限後 {total.late:,} 人、不達 {total.undelivered:,} 人、未確定 {total.unknown:,} 人。"
         )
     return "\n".join(lines)
 
 
-def build_report(analysis: Analysis, out: Path) -> Mapping[str, Path]:
-    """Write the report files.
+def build_report(analysis: Analysis, out: Path, *, font: Path | None = None) -> Mapping[str, Path]:
+    """Write ``report.html``, ``report.xlsx`` and ``latency.json``; earlier ones are replaced.
+
+    Each file is written beside its name first: whoever reads meanwhile sees the old or the new one, whole.
+
+    Parameters
+    ----------
+    font : Path, optional
+        Font file of the plots (``BOUSAI_FONT``).
 
     Returns
     -------
     dict
         File name → path.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "latency.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(analysis.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
-    return {path.name: path}
+    from bousai_kit.latency.report_html import render_html
+    from bousai_kit.latency.report_xlsx import render_xlsx
+
+    document = json.dumps(analysis.as_json(), ensure_ascii=False, indent=1, allow_nan=False)
+    contents = {
+        "report.html": render_html(analysis, font=font).encode("utf-8", "replace"),
+        "report.xlsx": render_xlsx(analysis),
+        "latency.json": f"{document}\n".encode("utf-8", "replace"),
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            _replace(out / name, content)
+    except OSError as error:
+        raise ConfigError(
+            f"報告書を書き出せません（{out}：{error.strerror}）。",
+            setting="--out",
+            hint="書き出し先の権限と空き容量を確認してください。Excel で開いている場合は閉じてください。",
+        ) from None
+    return {name: out / name for name in contents}
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
