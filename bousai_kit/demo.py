@@ -1,8 +1,8 @@
 """The main job, unattended: the four notebooks on an embedded sandbox, in a small city of their own.
 
-The demo makes a folder that looks like a checkout (``notebooks/``, ``roster/``), runs every notebook there in a
-kernel whose environment holds no setting of the caller, writes what came out as pages without any reference
-to the network, and puts the folder in OUT's place at the end.
+The demo makes a folder that looks like a checkout (``notebooks/``, ``roster/``), runs every notebook there
+in a kernel whose environment holds no setting of the caller, writes what came out as pages without any
+reference to the network, and puts the folder in OUT's place at the end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -124,7 +123,9 @@ def _workshop(out: Path) -> Iterator[Path]:
         work = Path(tempfile.mkdtemp(prefix=f".{out.name or 'demo'}-", dir=parent))
     except OSError as error:
         raise ConfigError(
-            f"{parent} に書き込めません（{error.strerror}）。", setting="--out", hint="--out を変えてください。"
+            f"{parent} に書き込めません（{error.strerror}）。",
+            setting="--out",
+            hint="--out を変えてください。",
         ) from None
     try:
         yield work
@@ -163,7 +164,7 @@ def put_in_place(work: Path, out: Path) -> None:
 
 def make_city(work: Path, people: int) -> None:
     """Notebooks, roster and scenario as in a checkout, with so many people."""
-    from bousai_kit.roster import sample_roster
+    from bousai_kit.roster import roster_rows, sample_roster
     from bousai_kit.tables import write_csv
 
     (work / "notebooks").mkdir()
@@ -253,7 +254,9 @@ async def _execute(work: Path, name: str, values: Mapping[str, Any], tell: Tell)
     except CellTimeoutError:
         raise DemoFailed(f"{name} が時間内に終わりませんでした。") from None
     except DeadKernelError:
-        raise DemoFailed(f"{name} のカーネルが異常終了しました。", hint="空きメモリーを確認してください。") from None
+        raise DemoFailed(
+            f"{name} のカーネルが異常終了しました。", hint="空きメモリーを確認してください。"
+        ) from None
     finally:
         await client._async_cleanup_kernel() if client.kc is not None else None
     tell(name, 1, 1)
@@ -279,7 +282,9 @@ _TEMPLATE = """
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
-{%- block input_group -%}<details class="bk-code"><summary>コード</summary>{{ super() }}</details>{%- endblock -%}
+{%- block input_group -%}
+<details class="bk-code"><summary>コード</summary>{{ super() }}</details>
+{%- endblock -%}
 """
 
 
@@ -321,3 +326,30 @@ def _write_pages(work: Path, pages: Mapping[str, Any]) -> None:
         page = render_page(notebook, title.splitlines()[0].lstrip("# "))
         (work / f"{name}.html").write_text(page, encoding="utf-8")
     shutil.rmtree(work / ".kernel", ignore_errors=True)
+
+
+async def _numbers(home: Path, *, people: int) -> dict[str, Any]:
+    """What the ledger says about the drill and the tenant about the accounts."""
+    from bousai_kit.drills import drill_status, list_drills
+    from bousai_kit.latency import analyse, read_drill
+    from bousai_kit.settings import isolated_settings
+    from bousai_kit.workbench import open_workbench
+
+    async with await open_workbench(settings=isolated_settings(home), offline=True) as bench:
+        onboarded = {
+            event.subject for event in await bench.ledger.read(prefix="apply:", kinds=("user.created",))
+        }
+        drills = await list_drills(bench.ledger)
+        if not drills:
+            raise DemoFailed("訓練が台帳にありません。")
+        state = await drill_status(bench.ledger, drills[0].drill_id)
+        analysis = analyse(await read_drill(bench.ledger, drills[0].drill_id, as_of=bench.clock.now()))
+    first = analysis.broadcasts[0]
+    return {
+        "people": people,
+        "onboarded": len(onboarded),
+        "sent": state.sent,
+        "acked": state.acked,
+        "median_s": first.total.curve.median_s,
+        "drill_id": drills[0].drill_id,
+    }

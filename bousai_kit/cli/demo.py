@@ -59,7 +59,7 @@ def _text(result: dict[str, object]) -> str:
     lines = [
         f"名簿 {result['people']} 名、登録 {result['onboarded']} 名、"
         f"到達 {result['sent']} 名、期限内の応答 {result['acked']} 名。",
-        f"応答時間の中央値 {median:.0f} 秒。" if isinstance(median, int | float) else "応答は半数に達していません。",
+        "応答は半数に達していません。" if median is None else f"応答時間の中央値 {median:.0f} 秒。",
         "結果：",
         *(f"  {path}" for path in files.values()),
     ]
