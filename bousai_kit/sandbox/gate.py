@@ -1,4 +1,4 @@
-"""What every request of the API and storage hosts passes: faults, route, token, plan, scope, limit, overlap, handler, store."""
+"""What every request passes: faults, route, token, plan, scope, limit, overlap, handler, store."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def parse_query(raw: bytes) -> dict[str, str]:
     if not raw:
         return {}
     try:
-        pairs = parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100
-        )
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:
         raise bad("The query string is invalid.") from None
     if b"%00" in raw and any("\x00" in text for pair in pairs for text in pair):
@@ -145,7 +143,9 @@ class Gate:
             elif fault.kind in ("500", "503"):
                 return _broken(fault)
             elif fault.kind == "no_headers":
-                reply.headers = {k: v for k, v in reply.headers.items() if not k.lower().startswith("ratelimit")}
+                reply.headers = {
+                    k: v for k, v in reply.headers.items() if not k.lower().startswith("ratelimit")
+                }
             elif fault.kind == "truncate" and reply.raw is not None:
                 reply.raw = _truncated(reply.raw)
             elif fault.kind == "foreign" and "Location" in reply.headers:
@@ -155,7 +155,12 @@ class Gate:
     # -- the way of a request -----------------------------------------------------------------------
 
     async def _run(
-        self, operation: Operation, path: dict[str, str], query: bytes, headers: dict[str, str], body: ReadBody
+        self,
+        operation: Operation,
+        path: dict[str, str],
+        query: bytes,
+        headers: dict[str, str],
+        body: ReadBody,
     ) -> Reply:
         sandbox = self.sandbox
         if operation.host == "admin":
@@ -194,7 +199,9 @@ class Gate:
         sandbox = self.sandbox
         granted = token.scopes
         if sandbox.limits.plan == "free":
-            granted = frozenset(FREE_READS.get(scope, scope) for scope in granted if not scope.startswith("directory"))
+            granted = frozenset(
+                FREE_READS.get(scope, scope) for scope in granted if not scope.startswith("directory")
+            )
         if operation.scopes and not granted.intersection(operation.scopes):
             raise denied()
         if token.is_service:
@@ -211,9 +218,6 @@ class Gate:
         sandbox = self.sandbox
         verdict = sandbox.limits.take(operation.name, operation.limit, sandbox.clock.now().timestamp())
         if not verdict.allowed:
-            raise ApiFault(429, "TOO_MANY_REQUESTS", "API rate limit exceeded", headers=verdict.headers())
-        concurrent = sandbox.choices.concurrent
-        if concurrent and self._concurrent >= concurrent:
             raise ApiFault(429, "TOO_MANY_REQUESTS", "API rate limit exceeded", headers=verdict.headers())
         return verdict
 
@@ -241,6 +245,9 @@ class Gate:
     @contextlib.asynccontextmanager
     async def _alone(self, operation: Operation, call: Call) -> AsyncIterator[None]:
         """Refuse what must not overlap (part 1 §2.5, part 2 §1.1)."""
+        most = self.sandbox.choices.concurrent
+        if most and operation.limit != "none" and self._concurrent >= most:
+            raise ApiFault(429, "TOO_MANY_REQUESTS", "API rate limit exceeded")
         self._concurrent += 1
         key = ""
         try:
@@ -332,4 +339,6 @@ def _broken(fault: Fault) -> Reply:
 
 def _truncated(raw: bytes) -> bytes:
     half = raw[: max(raw.find(b"\n") + 1, len(raw) // 2)]
-    return half + (b"" if half.endswith(b"\n") else b"\r\n") + b"downloadLogs error: internal server error\r\n"
+    return (
+        half + (b"" if half.endswith(b"\n") else b"\r\n") + b"downloadLogs error: internal server error\r\n"
+    )

@@ -117,7 +117,7 @@ def _set_limits(call: Call) -> Reply:
     if plan not in PLANS or shape not in SHAPES:
         raise bad(f"plan is one of {', '.join(PLANS)}; limiter is one of {', '.join(SHAPES)}.")
     whole = isinstance(overrides, dict) and all(
-        isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in overrides.values()
+        isinstance(value, int) and not isinstance(value, bool) and value >= 1 for value in overrides.values()
     )
     if not whole:
         raise bad("overrides must map operations or classes to requests a minute.")

@@ -23,6 +23,7 @@ from bousai_kit.clock import Clock, VirtualClock
 from bousai_kit.sandbox.auth import KNOWN_SCOPES, issue
 from bousai_kit.sandbox.choices import Choices
 from bousai_kit.sandbox.core import Credentials, Sandbox, modules
+from bousai_kit.sandbox.directory_state import blank_user
 from bousai_kit.sandbox.faults import FaultPlan
 from bousai_kit.sandbox.store import Store
 from bousai_kit.sandbox.tenant import Tenant
@@ -43,7 +44,7 @@ def private_key() -> str:
 def user(number: int, **more: Any) -> dict[str, Any]:
     """A member in use."""
     return {
-        "domainId": DOMAIN,
+        **blank_user(DOMAIN),
         "userId": f"u{number:05d}-0000-4000-8000-000000000000",
         "userExternalKey": f"S{number:05d}",
         "employeeNumber": f"S{number:05d}",
@@ -128,7 +129,9 @@ class Lab:
         content = {"type": "text", "text": text}
         return await self.api("POST", f"/bots/{self.bot}/users/{uid(number)}/messages", {"content": content})
 
-    async def buttons(self, target: str, text: str = "【訓練】安否確認です。", code: str = "A1") -> httpx.Response:
+    async def buttons(
+        self, target: str, text: str = "【訓練】安否確認です。", code: str = "A1"
+    ) -> httpx.Response:
         actions = [
             {"type": "message", "label": f"{label} {code}", "postback": f"bk1|{code}|{answer}"}
             for label, answer in (("無事です", "safe"), ("けが有り", "hurt"), ("支援が必要", "help"))
