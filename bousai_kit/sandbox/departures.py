@@ -14,7 +14,15 @@ from bousai_kit.sandbox.tenant import Entity
 if TYPE_CHECKING:
     from bousai_kit.sandbox.core import Sandbox
 
-__all__ = ["DUE_HANDLERS", "delete_user", "logout_later", "purge_user", "suspend", "undelete_user"]
+__all__ = [
+    "DUE_HANDLERS",
+    "delete_user",
+    "leave_groups",
+    "logout_later",
+    "purge_user",
+    "suspend",
+    "undelete_user",
+]
 
 
 def suspend(sandbox: Sandbox, user: Entity, reason: str) -> None:
@@ -35,7 +43,7 @@ def delete_user(sandbox: Sandbox, user: Entity, now: datetime) -> None:
     revoke_all(tenant, user_id=user_id, kinds=("access", "refresh"))
     sandbox.signal("user.deleted", id=user_id)
     if sandbox.choices.deleted_leaves_groups:
-        _leave_groups(sandbox, user_id)
+        leave_groups(sandbox, user_id)
 
 
 def undelete_user(sandbox: Sandbox, user: Entity) -> Entity:
@@ -60,10 +68,11 @@ def purge_user(sandbox: Sandbox, user: Entity) -> None:
     sandbox.signal("user.purged", id=user_id)  # while it is still there: rooms and logs keep the name
     drop(tenant, "users", user_id)
     tenant.delete("accounts", user_id)
-    _leave_groups(sandbox, user_id)
+    leave_groups(sandbox, user_id)
 
 
-def _leave_groups(sandbox: Sandbox, user_id: str) -> None:
+def leave_groups(sandbox: Sandbox, user_id: str) -> None:
+    """Neither member nor administrator of any group from now on."""
     tenant = sandbox.tenant
     known = index(tenant, "groups")
     above = groups_above(tenant, (user_id,))

@@ -1,4 +1,4 @@
-"""Rules of single properties of the directory (part 1 §2.2, §4.2, §5): a wrong one is 400 and named in the text."""
+"""Rules of single properties of the directory (part 1 §2.2, §4.2, §5): a wrong one is 400 and named."""
 
 from __future__ import annotations
 

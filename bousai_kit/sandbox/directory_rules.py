@@ -1,4 +1,4 @@
-"""What all of the directory has in common: scopes, who may write, audit rows, external keys, bulk key calls (part 1 §2.2, §3)."""
+"""What all of the directory has in common: scopes, who may write, audit rows, keys (part 1 §2, §3)."""
 
 from __future__ import annotations
 
@@ -189,8 +189,8 @@ def _set_keys(kind: Kind) -> Callable[[Call], Reply]:
         if kind.table == "users" and tenant.get("sso", False) and None in wanted.values():
             raise bad("externalKey is required.")
         entries = tenant.table(kind.table)
-        for own_id, key in wanted.items():
-            put(tenant, kind.table, own_id, {**entries[own_id], kind.key: key})
+        for own_id, new_key in wanted.items():
+            put(tenant, kind.table, own_id, {**entries[own_id], kind.key: new_key})
             noted(call, "update", own_id if kind.table == "users" else entries[own_id][kind.name])
         return Reply(204)
 

@@ -1,8 +1,8 @@
 """Members as state: found, made, logging in (part 1 §4.1, §4.4); how they go is in `departures`.
 
-Tables: ``users`` (the user object, without what is looked up when it is shown), ``accounts`` (what no answer ever
-holds: how the password came about, its hash, failures, until when an invitation lasts), ``mails`` (invitations that
-would have left).
+Tables: ``users`` (the user object, without what is looked up when it is shown), ``accounts`` (what no
+answer ever holds: how the password came about, its hash, failures, when the invitation left), ``mails``
+(invitations that would have left).
 
 Everything that changes a member goes through `put_user`, so that the indexes stay right.
 """
@@ -193,7 +193,7 @@ def new_user(
 
 
 def account(tenant: Tenant, user_id: str) -> Mapping[str, Any]:
-    """``kind`` (``ADMIN``, ``MEMBER``, ``SSO``), ``change``, ``invited``, ``failures``, ``hash``, …; maybe empty."""
+    """``kind`` (``ADMIN``, ``MEMBER``, ``SSO``), ``change``, ``invited``, ``failures``, ``hash``."""
     return tenant.table("accounts").get(user_id, {})
 
 

@@ -31,6 +31,11 @@ WORDS = {
     "create": ("追加", "Add"),
     "update": ("変更", "Modify"),
     "delete": ("削除", "Delete"),
+    "undelete": ("削除取消", "Undelete"),
+    "suspend": ("一時停止", "Suspend"),
+    "unsuspend": ("一時停止解除", "Unsuspend"),
+    "invite": ("招待", "Invite"),
+    "logout": ("強制ログアウト", "Force logout"),
 }
 
 

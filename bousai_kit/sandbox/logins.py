@@ -1,4 +1,4 @@
-"""Somebody types a login id and a password: no part of the API, for tests of hand-outs through the admin host."""
+"""Somebody types a login id and a password: no part of the API, the admin host lets tests try hand-outs."""
 
 from __future__ import annotations
 

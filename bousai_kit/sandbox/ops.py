@@ -1,9 +1,9 @@
 """What a route is made of: `Operation` (data), `Call` (one request), `Reply`, `ApiFault`, and the `Router`.
 
-A module with routes exports ``OPERATIONS``; the path values arrive decoded (``%40``, ``externalKey%3A…``, a raw ``@``),
-the query without unknown-parameter checks (public clients send extra ones, part 2 §15), the body as raw bytes.
-A handler is ``def`` or ``async def``, takes the `Call`, returns a `Reply` or raises `ApiFault`; whatever it changed in
-``call.tenant`` is stored before the reply leaves.
+A module with routes exports ``OPERATIONS``; the path values arrive decoded (``%40``, ``externalKey%3A…``,
+a raw ``@``), the query without unknown-parameter checks (public clients send extra ones, part 2 §15), the
+body as raw bytes. A handler is ``def`` or ``async def``, takes the `Call`, returns a `Reply` or raises
+`ApiFault`; whatever it changed in ``call.tenant`` is stored before the reply leaves.
 
 Besides ``OPERATIONS`` a module may export
 
@@ -109,8 +109,8 @@ class Operation:
     limit : str
         ``default`` (60/240), ``room`` (10), ``log`` (10), ``board`` (60), ``none``.
     serial : str
-        ``""``, or what must never be written twice at once: a template over path values, e.g. ``member:{userId}``,
-        ``bot:{botId}`` (409 when two overlap), ``orgunit`` (one a second).
+        ``""``, or what must never be written twice at once: a template over path values, e.g.
+        ``member:{userId}``, ``bot:{botId}`` (409 when two overlap), ``orgunit`` (one a second).
     user_only : bool
         Refused for service-account tokens (forms, part 2 §9.2).
     query : mapping

@@ -26,7 +26,8 @@ def check_password(password: str, path: str, choices: Choices) -> None:
     letters = any(letter.isalpha() for letter in password)
     digits = any(letter.isdigit() for letter in password)
     symbols = not password.isalnum()
-    if not (letters and digits) or (choices.password_policy == "letters+digits+symbols" and not symbols):
+    needs_symbols = choices.password_policy.endswith("+symbols")
+    if not (letters and digits) or (needs_symbols and not symbols):
         raise bad(f"{path} does not meet the password policy.")
     if choices.password_no_runs and any(_runs(password)):
         raise bad(f"{path} must not have three equal or following characters.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bousai_kit.sandbox import bot_state
 from bousai_kit.sandbox.callbacks_out import emit
+from bousai_kit.sandbox.directory_state import members_of_unit, unit_entry
 from bousai_kit.sandbox.ops import missing
 from bousai_kit.sandbox.tenant import Entity, Tenant
 
@@ -118,11 +119,9 @@ def _of_group(tenant: Tenant, group: Entity, seen: set[str]) -> Iterator[str]:
 
 
 def _of_orgunit(tenant: Tenant, orgunit_id: str) -> Iterator[str]:
-    for key, user in tenant.table("users").items():
-        for company in user.get("organizations") or ():
-            for unit in company.get("orgUnits") or ():
-                if unit.get("orgUnitId") == orgunit_id and unit.get("useTeamFeature", True):
-                    yield key
+    for user in members_of_unit(tenant, orgunit_id):
+        if unit_entry(user, orgunit_id).get("useTeamFeature", True):
+            yield user["userId"]
 
 
 def channel_view(channel: Entity) -> dict[str, Any]:

@@ -128,9 +128,9 @@ def _member(call: Call, entry: Any, path: str, group: Entity, already: set[str])
     if kind is None:
         raise bad(f"{path}.type is required." if path else "type is required.")
     member_id = resolve(call, TABLES[kind], fields.get("id"), where)
-    if kind == "GROUP" and group["groupId"]:
-        if member_id == group["groupId"] or member_id in groups_above(call.tenant, (group["groupId"],)):
-            raise bad(f"{where}: a group cannot be in itself.")
+    own_id = group["groupId"]
+    if kind == "GROUP" and own_id and member_id in (own_id, *groups_above(call.tenant, (own_id,))):
+        raise bad(f"{where}: a group cannot be in itself.")
     if kind == "USER" and member_id not in already:
         most = call.choices.groups_per_member
         if index(call.tenant, "groups").count("member", member_id) >= most:

@@ -88,7 +88,7 @@ def _create(call: Call) -> Reply:
 
 
 def _password(call: Call, fields: dict[str, Any], user: Entity) -> tuple[str, str | None, bool]:
-    """How the password comes about: kind, the password of ``ADMIN``, whether it must be changed (part 1 §4.4)."""
+    """Kind of password, the one of ``ADMIN``, whether it must be changed (part 1 §4.4)."""
     config = {} if fields.get("passwordConfig") is None else obj(fields["passwordConfig"], "passwordConfig")
     kind = config.get("passwordCreationType", "MEMBER")
     if kind not in ("ADMIN", "MEMBER"):

@@ -23,7 +23,7 @@ class Router:
 
     def add(self, operation: Operation) -> None:
         """Put one in; two of the same method and path are a mistake."""
-        node = self._root
+        node: dict[Any, Any] = self._root
         names: list[str] = []
         for segment in operation.path.strip("/").split("/"):
             if segment.startswith("{"):

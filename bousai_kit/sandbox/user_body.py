@@ -20,7 +20,7 @@ TEXTS = {"nickName": 100, "location": 100, "task": 100}
 
 
 def unique_user(call: Call, user: Entity) -> None:
-    """Login id, aliases and external key are nobody else's; of two clashes the login id's is told (part 1 §2.4)."""
+    """Login id, aliases and external key are nobody else's; the login id is told first (part 1 §2.4)."""
     known = index(call.tenant, "users")
     status, code = call.choices.member_duplicate
     for text in (user["email"], *user["aliasEmails"]):
@@ -46,7 +46,9 @@ def read_user(call: Call, fields: dict[str, Any], before: Entity, *, partial: bo
     partial : bool
         PATCH: what is not sent stays. Else it falls back to its default (part 1 §2.1).
     """
-    user: Entity = dict(before) if partial else {**before, **_defaults(before)}
+    user: Entity = {**blank_user(before["domainId"]), **before}
+    if not partial:
+        user |= _defaults(before)
     if not partial or "email" in fields:
         user["email"] = check.login_id(fields.get("email"), "email", reserved=call.choices.reserved_login_ids)
     if not partial or "userName" in fields:

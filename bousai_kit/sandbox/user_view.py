@@ -16,8 +16,8 @@ MIDDLE = (
     "email", "userName", "i18nNames", "nickName", "privateEmail", "aliasEmails",
 )  # fmt: skip
 END = (
-    "searchable", "telephone", "cellPhone", "location", "task", "messenger", "birthdayCalendarType", "birthday",
-    "hiredDate", "employeeNumber", "activationDate",
+    "searchable", "telephone", "cellPhone", "location", "task", "messenger", "birthdayCalendarType",
+    "birthday", "hiredDate", "employeeNumber", "activationDate",
 )  # fmt: skip
 
 
