@@ -20,7 +20,7 @@ class Column:
     others: tuple[str, ...] = ()
 
 
-ROSTER = (
+ROSTER: tuple[Column, ...] = (
     Column("staff_number", "職員番号", True, ("職員コード", "職員No", "社員番号", "employee_number")),
     Column("last_name", "姓", True, ("氏", "苗字", "姓（漢字）", "family_name", "surname")),
     Column("first_name", "名", True, ("名（漢字）", "given_name")),
@@ -43,7 +43,7 @@ ROSTER = (
     Column("note", "備考", False, ("メモ", "notes", "remarks")),
 )
 
-UNITS = (
+UNITS: tuple[Column, ...] = (
     Column(
         "code", "組織コード", True, ("所属コード", "コード", "部署コード", "orgunit_code", "org_unit_code")
     ),

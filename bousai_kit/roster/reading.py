@@ -103,7 +103,8 @@ def usable(table: Table, found: Match, what: str) -> None:
             at,
             table.header[second],
             "error",
-            f"「{column.title}」の列が 2 つあります（{first + 1} 列目と {second + 1} 列目）。片方の見出しを変えるか、列を消してください。",
+            f"「{column.title}」の列が 2 つあります（{first + 1} 列目と {second + 1} 列目）。"
+            "片方の見出しを変えるか、列を消してください。",
         )
         for column, first, second in found.twice
     ]

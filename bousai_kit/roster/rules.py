@@ -34,6 +34,7 @@ _PHONE = re.compile(r"(?=.*[0-9])[0-9+*#PTpt()-]{1,100}")
 _ADDRESS = re.compile(r"[^\s@\x00-\x20\x7f]{1,64}@(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _DATE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}")
 _POWER = re.compile(r"\d(?:\.\d+)?[Ee]\+?\d+")
+_RETYPE = "列を「文字列」にして入力し直してください。"
 _ORDER = re.compile(r"[0-9]{1,6}")
 _DEVICES = {
     "ios": "iOS",
@@ -75,7 +76,7 @@ class Report:
         self.issues.append(Issue(row, self._titles.get(name, name), "warning", self._prefix + problem))
 
     def required(self, row: int, name: str, value: str) -> bool:
-        """Whether the value is there; else an error, unless a formula without a value has been named already."""
+        """Whether the value is there; else an error, unless an empty formula has been named already."""
         if value:
             return True
         if (row, name) not in self._uncomputed:
@@ -102,7 +103,8 @@ class Report:
             name = names.get(place, "")
             title = name or (self._table.header[place] if place < len(self._table.header) else "")
             sentence = (
-                "数式の計算結果が保存されていません。Excel で開いて上書き保存するか、値に置き換えてください。"
+                "数式の計算結果が保存されていないか、エラーです。"
+                "Excel で開いて上書き保存するか、値に置き換えてください。"
             )
             (self.error if name in self._required else self.warning)(row, title, sentence)
             found.add((row, name))
@@ -137,7 +139,7 @@ class Report:
 
 
 def person_of(row: int, values: list[str], extra: Mapping[str, str], report: Report) -> Person:
-    """Make a person of the cells in the order of `columns.ROSTER`, widths mended, and check each by itself."""
+    """Make a person of cells in the order of `columns.ROSTER`, widths mended, and check each by itself."""
     (staff, last, first, last_kana, first_kana, login, code, unit, position, *rest) = values
     hq_role, ward, bureau, order, deputy_for, device, phone, private_email, note = rest
     if not (_STAFF.fullmatch(staff)):
@@ -312,7 +314,8 @@ def _check_login(row: int, login: str, report: Report) -> None:
         problem = (
             "大文字は使えません。小文字で書いてください。"
             if lower
-            else "「@」の前は半角の英小文字・数字・「.」「_」「-」で、英数字から始めます（「.」の連続と末尾の「.」は不可）。"
+            else "「@」の前は半角の英小文字・数字・「.」「_」「-」で、英数字から始めます"
+            "（「.」の連続と末尾の「.」は不可）。"
         )
     elif not _DOMAIN.fullmatch(domain):
         problem = "「@」の後は半角の英数字・「.」「-」で書いてください。"
@@ -326,13 +329,13 @@ def _check_changed(row: int, name: str, value: str, report: Report) -> None:
         report.warning(
             row,
             name,
-            "日付になっています。Excel が書き換えた可能性があります。列を「文字列」にして入力し直してください。",
+            "日付になっています。Excel が書き換えた可能性があります。" + _RETYPE,
         )
     elif _POWER.fullmatch(value):
         report.warning(
             row,
             name,
-            "指数表記になっています。Excel が桁を丸めた可能性があります。列を「文字列」にして入力し直してください。",
+            "指数表記になっています。Excel が桁を丸めた可能性があります。" + _RETYPE,
         )
 
 

@@ -116,6 +116,8 @@ def _person(number: int, post: _Post, names: dict[str, str]) -> Person:
     (head, head_kana), (tail, tail_kana) = FIRST[given % len(FIRST)], SECOND[given // len(FIRST)]
     share = (number * 37 + 5) % 100
     device = "iOS" if share < 55 else "Android" if share < 95 else "なし"
+    if device == "なし" and post.hq_role.endswith(("本部長", "本部員")):
+        device = "iOS"  # whoever decides has a phone
     prefix = ("090", "080", "070")[number // 10_000]
     return Person(
         row=number + 2,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from bousai_kit.errors import Issue
 from bousai_kit.roster.columns import UNITS, key
@@ -66,7 +65,7 @@ def _parents_first(
     units: dict[str, RosterUnit], rows: dict[str, int], report: Report
 ) -> tuple[RosterUnit, ...]:
     depth: dict[str, int] = {}
-    for code, unit in units.items():
+    for code in units:
         path: list[str] = []
         at = code
         while at and at in units and at not in depth and at not in path:
@@ -89,7 +88,6 @@ def _parents_first(
             depth[member] = base + number
             if depth[member] == _DEEPEST + 1:
                 report.error(rows[member], "parent_code", f"組織の階層は {_DEEPEST} 段までです。")
-        del unit
     return tuple(sorted(units.values(), key=lambda unit: depth[unit.code]))
 
 

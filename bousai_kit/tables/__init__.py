@@ -1,4 +1,4 @@
-"""Tables in and out: CSV in any encoding that can be told for certain, XLSX, and files that Excel opens harmlessly.
+"""Tables in and out: CSV whose encoding can be told for certain, XLSX, and files that Excel opens harmlessly.
 
 A table is text: every cell comes as a person typed it, and only the caller decides what it means.
 """

@@ -8,6 +8,7 @@ import re
 
 from bousai_kit.errors import InputError
 from bousai_kit.tables.model import Recognise, Table
+from bousai_kit.tables.shape import assemble, header_at
 
 __all__ = ["HARMFUL", "looks_like", "parse"]
 
@@ -17,7 +18,6 @@ HARMFUL = "=+\\-@\t\r＝＋－＠"
 _NEUTRALISED = re.compile(f"'+[{HARMFUL}]")
 _SEPARATOR = re.compile(r"sep=(.)(?:\r\n|\r|\n|$)", re.IGNORECASE)
 _DELIMITERS = (",", "\t", ";")
-_LOOK = 20  # rows in which a header is looked for
 
 
 def parse(text: str, encoding: str, *, what: str, recognise: Recognise | None = None) -> Table:
@@ -35,33 +35,9 @@ def parse(text: str, encoding: str, *, what: str, recognise: Recognise | None = 
     """
     text, said = _announced(text)
     delimiter = said or _delimiter(text, recognise)
-    records = list(_records(text, delimiter, what))
+    records = _records(text, delimiter, what)
     at = header_at(records, recognise)
-    if at is None:
-        raise InputError(
-            f"{what}は空です（見出しの行がありません）。", hint="1 行目に見出しのある表を指定してください。"
-        )
-    header = records[at]
-    while (
-        header
-        and not header[-1].strip()
-        and all(len(r) < len(header) or not r[len(header) - 1].strip() for r in records[at:])
-    ):
-        header = header[:-1]
-    rows, numbers = [], []
-    for number, record in enumerate(records[at + 1 :], at + 2):
-        row = _trimmed(record, len(header))
-        if any(cell.strip() for cell in row):
-            rows.append(row)
-            numbers.append(number)
-    return Table(
-        header=tuple(header),
-        rows=tuple(rows),
-        row_numbers=tuple(numbers),
-        encoding=encoding,
-        header_row=at + 1,
-        delimiter=delimiter,
-    )
+    return assemble(records, at, what=what, encoding=encoding, delimiter=delimiter)
 
 
 def looks_like(text: str, recognise: Recognise) -> bool:
@@ -70,19 +46,6 @@ def looks_like(text: str, recognise: Recognise) -> bool:
     return any(
         header_at(_loose(head, delimiter), recognise, strict=True) is not None for delimiter in _DELIMITERS
     )
-
-
-def header_at(records: list[list[str]], recognise: Recognise | None, *, strict: bool = False) -> int | None:
-    """Index of the header; without a recognised one that of the first row that is not blank."""
-    first = None
-    for index, record in enumerate(records):
-        if any(cell.strip() for cell in record):
-            first = index if first is None else first
-            if recognise is None or index > first + _LOOK:
-                break
-            if recognise(record):
-                return index
-    return None if strict else first
 
 
 def _announced(text: str) -> tuple[str, str]:
@@ -131,13 +94,3 @@ def _records(text: str, delimiter: str, what: str) -> list[list[str]]:
 def _plain(cell: str) -> str:
     """Undo what `write_csv` does to cells that Excel would compute."""
     return cell[1:] if _NEUTRALISED.match(cell) else cell
-
-
-def _trimmed(record: list[str], width: int) -> tuple[str, ...]:
-    """At least `width` cells, and beyond it only as far as something stands there."""
-    if len(record) < width:
-        return (*record, *[""] * (width - len(record)))
-    end = len(record)
-    while end > width and not record[end - 1].strip():
-        end -= 1
-    return tuple(record[:end])

@@ -36,8 +36,9 @@ def decode_text(
 ) -> tuple[str, str]:
     """Decode a text file.
 
-    Valid UTF-8 is UTF-8; other bytes are Windows-31J (with NEC's and IBM's extensions, so 髙 and 﨑) when they
-    are valid there and not valid EUC-JP. Where both fit, nothing is guessed: `prefer` decides or the file is refused.
+    Valid UTF-8 is UTF-8; other bytes are Windows-31J (with NEC's and IBM's extensions, so 髙 and 﨑) when
+    they are valid there and not valid EUC-JP. Where both fit, nothing is guessed: `prefer` decides, or the
+    file is refused.
 
     Parameters
     ----------
@@ -130,6 +131,7 @@ def _strict(data: bytes, encoding: str) -> str | None:
 def _broken(data: bytes, at: int, what: str) -> InputError:
     line = data.count(b"\n", 0, at) + 1
     return InputError(
-        f"{what}の文字コードを判別できません（UTF-8 でも Shift_JIS でもないバイトが {line} 行目付近にあります）。",
+        f"{what}の文字コードを判別できません"
+        f"（UTF-8 でも Shift_JIS でもないバイトが {line} 行目付近にあります）。",
         hint=_RESAVE,
     )

@@ -24,8 +24,8 @@ def read_table(path: Path, *, what: str = "ファイル", recognise: Recognise |
     what : str
         What the file is, for sentences (``名簿``).
     recognise : callable, optional
-        Says whether cells are the expected header; with it, lines above the header are passed over and an XLSX
-        gives its first sheet with such a header.
+        Says whether cells are the expected header; with it, lines above the header are passed over and an
+        XLSX gives its first sheet with such a header.
 
     Raises
     ------

@@ -1,0 +1,166 @@
+"""What calamine does not tell of a sheet, from its XML: empty formulas, zeros of a format, its extent."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from xml.etree import ElementTree
+from xml.parsers import expat
+
+__all__ = ["Facts", "extent", "facts", "sheet_paths", "zero_formats"]
+
+_FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
+_ERROR = re.compile(rb"\bt=[\"']e[\"']")
+_ROW = re.compile(rb"<(?:\w+:)?row\b[^>]*?\br=[\"']([0-9]+)[\"']")
+_COLUMN = re.compile(rb"\br=[\"']([A-Z]{1,3})[0-9]+[\"']")
+_FILLED = re.compile(rb"<(?:\w+:)?c\b[^>]*?\br=[\"']([A-Z]{1,3})([0-9]+)[\"'](?:[^>]*[^/>])?>")
+_ZEROS = re.compile(r"(0{2,})(?:[;_@].*)?")
+_REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
+_RELATIONS = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+_STRICT = "{http://purl.oclc.org/ooxml/officeDocument/relationships}id"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Cells by row number and column index (from 0).
+
+    Attributes
+    ----------
+    missing : frozenset
+        Formulas without a stored value, or whose value is an error; cells that hold an error.
+    zeros : dict
+        Numbers whose format shows so many digits, zeros in front.
+    """
+
+    missing: frozenset[tuple[int, int]] = frozenset()
+    zeros: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+
+def sheet_paths(parts: zipfile.ZipFile) -> dict[str, str]:
+    """Part of the package that holds each sheet, by the sheet's name."""
+    base = "xl"
+    targets = {}
+    for relation in _tree(parts, f"{base}/_rels/workbook.xml.rels"):
+        target = relation.get("Target", "")
+        path = target.lstrip("/") if target.startswith("/") else posixpath.normpath(f"{base}/{target}")
+        targets[relation.get("Id", "")] = path
+    names = set(parts.namelist())
+    found = {}
+    for element in _tree(parts, f"{base}/workbook.xml").iter():
+        if _local(element.tag) == "sheet":
+            path = targets.get(element.get(_RELATIONS) or element.get(_STRICT) or "", "")
+            if path in names:
+                found[element.get("name", "")] = path
+    return found
+
+
+def zero_formats(parts: zipfile.ZipFile) -> dict[str, int]:
+    """Cell style to number of digits, for formats like ``000000``."""
+    if "xl/styles.xml" not in parts.namelist():
+        return {}
+    digits: dict[str, int] = {}
+    styles: dict[str, int] = {}
+    for element in _tree(parts, "xl/styles.xml"):
+        if _local(element.tag) == "numFmts":
+            for form in element:
+                match = _ZEROS.fullmatch(form.get("formatCode", ""))
+                if match:
+                    digits[form.get("numFmtId", "")] = len(match[1])
+        elif _local(element.tag) == "cellXfs":
+            for number, style in enumerate(element):
+                if style.get("numFmtId", "") in digits:
+                    styles[str(number)] = digits[style.get("numFmtId", "")]
+    return styles
+
+
+def extent(xml: bytes, limit: int) -> tuple[int, int]:
+    """Rows and columns up to the farthest cell that holds anything; a rough bound when below `limit`."""
+    rows = max(map(int, _ROW.findall(xml)), default=0)
+    columns = max((_index(name.decode()) + 1 for name in set(_COLUMN.findall(xml))), default=0)
+    if rows * columns <= limit:
+        return rows, columns
+    rows = columns = 0
+    for name, row in _FILLED.findall(xml):
+        rows, columns = max(rows, int(row)), max(columns, _index(name.decode()) + 1)
+    return rows, columns
+
+
+def facts(xml: bytes, zeros: Mapping[str, int]) -> Facts:
+    """Read a sheet's XML once more, when there is a formula, an error or a format of zeros in it."""
+    if not zeros and not _FORMULA.search(xml) and not _ERROR.search(xml):
+        return Facts()
+    reader = _Reader(zeros)
+    reader.read(xml)
+    return Facts(frozenset(reader.missing), reader.zeros)
+
+
+class _Reader:
+    def __init__(self, styles: Mapping[str, int]) -> None:
+        self.missing: set[tuple[int, int]] = set()
+        self.zeros: dict[tuple[int, int], int] = {}
+        self._styles = styles
+        self._row = self._column = 0
+        self._cell: dict[str, str] | None = None
+        self._formula = self._inside = False
+        self._value = ""
+
+    def read(self, xml: bytes) -> None:
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+        parser.Parse(xml, True)
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        name = name.rpartition(":")[2]
+        if name == "c":
+            match = _REFERENCE.fullmatch(attributes.get("r", ""))
+            if match:
+                self._row, self._column = int(match[2]), _index(match[1])
+            else:
+                self._column += 1
+            self._cell, self._formula, self._value = attributes, False, ""
+        elif name == "row":
+            number = attributes.get("r", "")
+            self._row = int(number) if number.isdigit() else self._row + 1
+            self._column = -1
+        elif name == "f" and self._cell is not None:
+            self._formula = True
+        elif name == "v":
+            self._inside = True
+
+    def _text(self, text: str) -> None:
+        if self._inside:
+            self._value += text
+
+    def _end(self, name: str) -> None:
+        name = name.rpartition(":")[2]
+        if name == "v":
+            self._inside = False
+        elif name == "c" and self._cell is not None:
+            kind, style = self._cell.get("t", "n"), self._cell.get("s", "")
+            place = (self._row, self._column)
+            if kind == "e" or (self._formula and not self._value and kind != "str"):
+                self.missing.add(place)
+            elif kind == "n" and style in self._styles:
+                self.zeros[place] = self._styles[style]
+            self._cell = None
+
+
+def _tree(parts: zipfile.ZipFile, name: str) -> ElementTree.Element:
+    return ElementTree.fromstring(parts.read(name))  # noqa: S314 - expat limits the growth of entities
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def _index(letters: str) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - 64
+    return number - 1

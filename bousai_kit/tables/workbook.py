@@ -1,0 +1,193 @@
+"""XLSX as people make them: hidden sheets, merged cells, numbers for text, formulas that were never computed.
+
+calamine reads the values; the sheet's own XML says which blanks are formulas without a stored value, and how
+many leading zeros a number format shows.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from bousai_kit.errors import InputError
+from bousai_kit.tables import sheet_xml
+from bousai_kit.tables.model import Recognise, Table
+from bousai_kit.tables.shape import assemble, header_at
+
+__all__ = ["parse"]
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_RESAVE = "Excel で開き、「Excel ブック（.xlsx）」か「CSV UTF-8」で保存し直してください。"
+_LARGEST = 1024 * 1024 * 1024  # bytes when unpacked
+_MOST_CELLS = 10_000_000  # calamine keeps every cell up to the farthest one
+
+
+def parse(data: bytes, *, what: str, recognise: Recognise | None = None) -> Table:
+    """Parse a workbook: its first sheet with a recognised header, visible sheets first.
+
+    Raises
+    ------
+    InputError
+        Not an XLSX, locked by a password, damaged, or without any table.
+    """
+    if data.startswith(_OLE):
+        raise _ole(data, what)
+    parts = _open(data, what)
+    try:
+        return _read(data, parts, what, recognise)
+    except InputError:
+        raise
+    except BaseException as error:  # calamine ends in a panic on some damaged files
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise _damaged(what, error) from None
+        raise
+    finally:
+        parts.close()
+
+
+def _ole(data: bytes, what: str) -> InputError:
+    if "EncryptedPackage".encode("utf-16-le") in data:
+        return InputError(
+            f"{what}にはパスワードが設定されていて、読み取れません。",
+            hint="Excel で開いてパスワードを外し（ファイル → 情報 → ブックの保護）、保存し直してください。",
+        )
+    return InputError(f"{what}は古い Excel の形式（.xls）か別の文書で、読み取れません。", hint=_RESAVE)
+
+
+def _open(data: bytes, what: str) -> zipfile.ZipFile:
+    try:
+        parts = zipfile.ZipFile(io.BytesIO(data))
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        raise _damaged(what, error) from None
+    names = set(parts.namelist())
+    kind = _other_kind(names)
+    if kind:
+        parts.close()
+        raise InputError(f"{what}は{kind}で、読み取れません。", hint=_RESAVE)
+    if sum(entry.file_size for entry in parts.infolist()) > _LARGEST:
+        parts.close()
+        raise InputError(
+            f"{what}は大きすぎます（展開して 1 GB を超えます）。", hint="ファイルを分けてください。"
+        )
+    return parts
+
+
+def _other_kind(names: set[str]) -> str:
+    if "xl/workbook.bin" in names:
+        return " Excel バイナリ ブック（.xlsb）"
+    if "xl/workbook.xml" in names or any(name.startswith("xl/worksheets/") for name in names):
+        return ""
+    if any(name.startswith("word/") for name in names):
+        return " Word の文書"
+    if any(name.startswith("ppt/") for name in names):
+        return " PowerPoint の文書"
+    if "content.xml" in names:
+        return " OpenDocument の文書"
+    return "圧縮ファイル（ZIP）"
+
+
+def _damaged(what: str, error: BaseException) -> InputError:
+    return InputError(
+        f"{what}（XLSX）が壊れていて、読み取れません（{type(error).__name__}）。",
+        hint="Excel で開いて保存し直すか、CSV UTF-8 で保存してください。",
+    )
+
+
+def _read(data: bytes, parts: zipfile.ZipFile, what: str, recognise: Recognise | None) -> Table:
+    from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+
+    paths = sheet_xml.sheet_paths(parts)
+    zeros = sheet_xml.zero_formats(parts)
+    with CalamineWorkbook.from_filelike(io.BytesIO(data)) as book:
+        sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+        sheets.sort(
+            key=lambda sheet: sheet.visible != SheetVisibleEnum.Visible
+        )  # stable: in the book's order
+        fallback: Table | None = None
+        for sheet in sheets:
+            xml = parts.read(paths[sheet.name]) if sheet.name in paths else b""
+            _refuse_vast(xml, sheet.name, what)
+            found = book.get_sheet_by_name(sheet.name)
+            values = found.to_python(skip_empty_area=False)
+            head = [[_text(value) for value in row] for row in values[:40]]
+            at = header_at(head, recognise, strict=recognise is not None)
+            if at is not None or (fallback is None and header_at(head, None) is not None):
+                facts = sheet_xml.facts(xml, zeros)
+                table = _table(values, facts, found.merged_cell_ranges or (), at, what, sheet.name)
+                if at is not None:
+                    return table
+                fallback = table
+    if fallback is not None:
+        return fallback
+    raise InputError(
+        f"{what}のどのシートにも表がありません。",
+        hint="1 行目に見出しのある表を書いたシートを用意してください。",
+    )
+
+
+def _refuse_vast(xml: bytes, sheet: str, what: str) -> None:
+    rows, columns = sheet_xml.extent(xml, _MOST_CELLS)
+    if rows * columns > _MOST_CELLS:
+        raise InputError(
+            f"{what}のシート「{sheet}」は広すぎます（{rows:,} 行 × {columns:,} 列）。",
+            hint="表から離れたところにある値を消して、保存し直してください。",
+        )
+
+
+def _table(
+    values: Sequence[Sequence[Any]],
+    facts: sheet_xml.Facts,
+    merged: Sequence[tuple[tuple[int, int], tuple[int, int]]],
+    at: int | None,
+    what: str,
+    sheet: str,
+) -> Table:
+    records = [[_text(value) for value in row] for row in values]
+    width = max((place + 1 for _, place in facts.missing), default=0)
+    for number in {row for row, _ in facts.missing}:
+        records += [[] for _ in range(number - len(records))]
+        records[number - 1] += [""] * (width - len(records[number - 1]))
+    for (row, place), digits in facts.zeros.items():
+        if row <= len(records) and place < len(records[row - 1]) and records[row - 1][place].isdigit():
+            records[row - 1][place] = records[row - 1][place].zfill(digits)
+    at = header_at(records, None) if at is None else at
+    for (top, left), (bottom, _) in merged:
+        for row in range(max(top + 1, (at or 0) + 1), min(bottom + 1, len(records))):
+            record = records[row]
+            if (
+                top > (at or 0)
+                and left < len(record)
+                and not record[left].strip()
+                and any(c.strip() for c in record)
+            ):
+                record[left] = records[top][left]
+    below = frozenset((row, place) for row, place in facts.missing if row > (at or 0) + 1)
+    return assemble(records, at, what=what, encoding="xlsx", sheet=sheet, missing_formulas=below, widen=True)
+
+
+def _text(value: Any) -> str:
+    """A cell as a person reads it: 123.0 is 123, a date is 2027-01-17."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, float):
+        if value.is_integer() and abs(value) < 1e15:
+            return str(int(value))
+        return format(Decimal(format(value, ".15g")), "f")
+    if isinstance(value, datetime):
+        if value.time() == time():
+            return value.date().isoformat()
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, time):
+        return value.isoformat(timespec="minutes" if not value.second else "seconds")
+    if isinstance(value, timedelta):
+        minutes = round(value.total_seconds() / 60)
+        return f"{minutes // 60}:{minutes % 60:02d}"
+    return "" if value is None else str(value)
