@@ -166,6 +166,7 @@ class Analysis:
             "rejects_file": source.rejects_file,
             "engine": source.engine,
             "elapsed_s": source.elapsed_s,
+            "unreachable": dict(source.unreachable),
             "notes": list(source.notes),
         }
 

@@ -17,8 +17,10 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bousai_kit.clock import Clock, in_thread
 from bousai_kit.errors import AnalysisError, DataQualityWarning
 
 if TYPE_CHECKING:
@@ -84,7 +86,12 @@ class Broadcasts:
 
 
 async def read_drill(
-    ledger: Ledger, drill_id: str, *, as_of: datetime, deadline_s: float | None = None
+    ledger: Ledger,
+    drill_id: str,
+    *,
+    as_of: datetime,
+    deadline_s: float | None = None,
+    clock: Clock | None = None,
 ) -> Broadcasts:
     """Read one drill's broadcasts and answers from the ledger.
 
@@ -94,6 +101,8 @@ async def read_drill(
         Aware; the moment of the analysis (people of an open drill are followed until then).
     deadline_s : float, optional
         In place of the drill's own.
+    clock : Clock, optional
+        Held while a thread folds the events, so that the event loop stays free.
 
     Raises
     ------
@@ -109,7 +118,8 @@ async def read_drill(
     answers = await ledger.read(
         after=drill[0].seq, stream="callbacks", kinds=("callback.message", "callback.postback")
     )
-    return from_drill_events([*drill, *answers], as_of=as_of, deadline_s=deadline_s)
+    fold = partial(from_drill_events, [*drill, *answers], as_of=as_of, deadline_s=deadline_s)
+    return fold() if clock is None else await in_thread(clock, fold)
 
 
 def from_drill_events(

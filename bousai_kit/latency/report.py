@@ -12,7 +12,9 @@ from bousai_kit.errors import ConfigError
 from bousai_kit.latency.analysis import Analysis, say_s
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from bousai_kit.latency.sheets import Plot
 
 __all__ = ["build_report", "render_text"]
 
@@ -31,7 +33,13 @@ def render_text(analysis: Analysis) -> str:
     return "\n".join(lines)
 
 
-def build_report(analysis: Analysis, out: Path, *, font: Path | None = None) -> Mapping[str, Path]:
+def build_report(
+    analysis: Analysis,
+    out: Path,
+    *,
+    font: Path | None = None,
+    plots: Iterable[tuple[str, Plot]] | None = None,
+) -> Mapping[str, Path]:
     """Write ``report.html``, ``report.xlsx`` and ``latency.json``; earlier ones are replaced.
 
     Each file is written beside its name first: whoever reads meanwhile sees the old or the new one, whole.
@@ -40,6 +48,8 @@ def build_report(analysis: Analysis, out: Path, *, font: Path | None = None) -> 
     ----------
     font : Path, optional
         Font file of the plots (``BOUSAI_FONT``).
+    plots : iterable, optional
+        What `draw_all` gave, when it is there already.
 
     Returns
     -------
@@ -56,7 +66,7 @@ def build_report(analysis: Analysis, out: Path, *, font: Path | None = None) -> 
 
     document = json.dumps(analysis.as_json(), ensure_ascii=False, indent=1, allow_nan=False)
     contents = {
-        "report.html": render_html(analysis, font=font).encode("utf-8", "replace"),
+        "report.html": render_html(analysis, font=font, drawn=plots).encode("utf-8", "replace"),
         "report.xlsx": render_xlsx(analysis),
         "latency.json": f"{document}\n".encode("utf-8", "replace"),
     }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bousai_kit.latency.analysis import Analysis, BroadcastResult, GroupResult
     from bousai_kit.latency.sheets import Plot
 
-__all__ = ["METHOD", "listed_people", "rate_rows", "render_html"]
+__all__ = ["HEAD", "METHOD", "listed_people", "rate_rows", "render_html", "say_line"]
 
 FEW_PEOPLE = 5  # a test over groups smaller than this is shown with a caution
 METHOD = (
@@ -93,18 +93,22 @@ figure{margin:.8em 0}
 """
 
 
-def render_html(analysis: Analysis, *, font: Path | None = None) -> str:
+def render_html(
+    analysis: Analysis, *, font: Path | None = None, drawn: Iterable[tuple[str, Plot]] | None = None
+) -> str:
     """The whole report.
 
     Parameters
     ----------
     font : Path, optional
         Font file of the plots (``BOUSAI_FONT``).
+    drawn : iterable, optional
+        What `draw_all` gave, when it is there already.
     """
     from jinja2 import Environment, StrictUndefined
 
     plots: dict[str, list[Plot]] = {}
-    for key, plot in draw_all(analysis, font=font):
+    for key, plot in draw_all(analysis, font=font) if drawn is None else drawn:
         plots.setdefault(key, []).append(plot)
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)
     source = analysis.source
@@ -115,8 +119,8 @@ def render_html(analysis: Analysis, *, font: Path | None = None) -> str:
         notes=source.notes,
         summary=_table(
             "一斉送信ごとの結果",
-            _HEAD,
-            [(one.broadcast_id, *_line(one.total)) for one in analysis.broadcasts],
+            HEAD,
+            [(one.broadcast_id, *say_line(one.total)) for one in analysis.broadcasts],
         ),
         overview=[_figure(plot) for plot in plots.get("", ())],
         broadcasts=[_section(one, plots.get(one.broadcast_id, ()), analysis) for one in analysis.broadcasts],
@@ -146,7 +150,7 @@ def _subtitle(analysis: Analysis) -> str:
     return "、".join(parts)
 
 
-_HEAD = (
+HEAD = (
     "名称",
     "対象",
     "送達 N",
@@ -162,7 +166,8 @@ _HEAD = (
 )
 
 
-def _line(group: GroupResult) -> tuple[str, ...]:
+def say_line(group: GroupResult) -> tuple[str, ...]:
+    """The cells under `HEAD`, the name left out."""
     curve = group.curve
     low, high = curve.median_ci_s
     end = min(group.deadline_s, curve.followed_s)
@@ -223,8 +228,8 @@ def _section(one: BroadcastResult, plots: Iterable[Plot], analysis: Analysis) ->
                 "plots": [_figure(by_name[by])] if by in by_name else [],
                 "table": _table(
                     f"{one.broadcast_id}：{NAMES[by]}別",
-                    (NAMES[by], *_HEAD[1:]),
-                    [(group.name, *_line(group)) for group in found],
+                    (NAMES[by], *HEAD[1:]),
+                    [(group.name, *say_line(group)) for group in found],
                 ),
             }
         )
