@@ -92,9 +92,7 @@ async def _embedded(bench: Workbench) -> AsyncIterator[None]:
             yield
         finally:
             with contextlib.suppress(Exception):  # the drill's result matters more than a tidy tenant
-                await bench.client.bots.patch(
-                    bench.bot_id, {"callbackUrl": before.get("callbackUrl") or ""}
-                )
+                await bench.client.bots.patch(bench.bot_id, {"callbackUrl": before.get("callbackUrl") or ""})
     finally:
         server.should_exit = True
         with contextlib.suppress(asyncio.CancelledError):
@@ -115,7 +113,9 @@ async def _follow_remote(bench: Workbench, url: str) -> AsyncIterator[None]:
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
     async with httpx.AsyncClient(headers=headers, timeout=20.0, follow_redirects=False) as http:
         after = await _remote_cursor(bench)
-        after = await _take(bench, http, base, after)  # a wrong address or token is said before anything is sent
+        after = await _take(
+            bench, http, base, after
+        )  # a wrong address or token is said before anything is sent
         task = asyncio.create_task(_keep_following(bench, http, base, after), name="follow receiver")
         try:
             yield

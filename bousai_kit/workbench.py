@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -83,6 +83,7 @@ class Workbench:
         self._http: httpx.AsyncClient | None = None
         self._client: LineWorksClient | None = None
         self._receiving = 0
+        self._opening = asyncio.Lock()
         self._receiver_stack: contextlib.AsyncExitStack | None = None
         self.tracer: Callable[[Any], None] | None = None
 
@@ -128,7 +129,7 @@ class Workbench:
             raise ConfigError(
                 f"設定 BOUSAI_{name.upper()} がありません（プロファイル「{self.settings.profile}」）。",
                 setting=f"BOUSAI_{name.upper()}",
-                hint="環境変数か .env に設定してください。手順は README の「自分のテナントにつなぐ」にあります。",
+                hint="README の「自分のテナントにつなぐ」の手順で、環境変数か .env に設定してください。",
             )
         return value
 
@@ -146,7 +147,7 @@ class Workbench:
             raise ConfigError(
                 f"設定が足りません: {'、'.join(missing)}（プロファイル「{self.settings.profile}」）。",
                 setting=missing[0],
-                hint="環境変数か .env に設定してください。手順は README の「自分のテナントにつなぐ」にあります。",
+                hint="README の「自分のテナントにつなぐ」の手順で、環境変数か .env に設定してください。",
             )
 
     # -- the client ---------------------------------------------------------------------------------
@@ -164,7 +165,18 @@ class Workbench:
             self._client = self._build_client()
         return self._client
 
-    def _build_client(self) -> LineWorksClient:
+    def examining_client(self) -> LineWorksClient:
+        """A client for somebody who waits for an answer: it gives up soon, and asks anew what was refused.
+
+        Budgets and token are those of `client`; it is not closed by itself.
+        """
+        from bousai_kit.lineworks.retry import Patience
+
+        return self._build_client(
+            patience=Patience(repeats=1, unsent=1, refusals=2), shared=self.client.shared.anew()
+        )
+
+    def _build_client(self, **options: Any) -> LineWorksClient:
         from bousai_kit.lineworks.auth import ServiceAccount
         from bousai_kit.lineworks.client import LineWorksClient, build_http
 
@@ -179,7 +191,8 @@ class Workbench:
                 private_key=made.private_key_pem,
                 scopes=SCOPES,
             )
-            self._http = build_http(mounts=sandbox.mounts(), real_network=sandbox.served)
+            if self._http is None:
+                self._http = build_http(mounts=sandbox.mounts(), real_network=sandbox.served)
             return LineWorksClient(
                 self._http,
                 account=account,
@@ -191,6 +204,7 @@ class Workbench:
                 allowed_hosts=sandbox.hosts(),
                 tracer=self._trace,
                 real_network=sandbox.served,
+                **options,
             )
         self.require_credentials()
         settings = self.settings
@@ -201,7 +215,8 @@ class Workbench:
             private_key=read_private_key(settings),
             scopes=SCOPES,
         )
-        self._http = build_http()
+        if self._http is None:
+            self._http = build_http()
         return LineWorksClient(
             self._http,
             account=account,
@@ -212,6 +227,7 @@ class Workbench:
             random=random.Random(self.seed),  # noqa: S311 - jitter, not a secret
             allowed_hosts=settings.download_hosts,
             tracer=self._trace,
+            **options,
         )
 
     def _trace(self, trace: Any) -> None:
@@ -241,14 +257,15 @@ class Workbench:
 
         Entering again while entered shares the one receiver.
         """
+        from bousai_kit.receiving import open_receiving
+
         self._receiving += 1
         try:
-            if self._receiving == 1:
-                from bousai_kit.receiving import open_receiving
-
-                stack = contextlib.AsyncExitStack()
-                await stack.enter_async_context(open_receiving(self))
-                self._receiver_stack = stack
+            async with self._opening:  # whoever comes second waits until the first one has opened it
+                if self._receiver_stack is None:
+                    stack = contextlib.AsyncExitStack()
+                    await stack.enter_async_context(open_receiving(self))
+                    self._receiver_stack = stack
             yield
         finally:
             self._receiving -= 1
@@ -337,9 +354,7 @@ async def open_workbench(
     ledger = await Ledger.open(settings.ledger_url, clock=clock, domain_id=settings.domain_id)
     if settings.is_sandbox:
         await _catch_up(clock, ledger)
-    return Workbench(
-        settings=settings, clock=clock, ledger=ledger, sandbox=None, seed=seed, offline=offline
-    )
+    return Workbench(settings=settings, clock=clock, ledger=ledger, sandbox=None, seed=seed, offline=offline)
 
 
 def _offline_clock(settings: Settings) -> Clock:
@@ -359,5 +374,3 @@ async def _catch_up(clock: Clock, ledger: Ledger) -> None:
         behind = (last[-1].recorded_at - clock.now()).total_seconds()
         if behind > 0:
             clock.advance(behind)
-
-

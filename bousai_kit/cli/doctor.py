@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import Json, bench_for_cli, emit, run
+from bousai_kit.cli import Json, bench_for_cli, emit, note, run
 
 __all__ = ["register"]
 
@@ -17,11 +17,13 @@ def register(app: typer.Typer) -> None:
         """設定・鍵・時計・トークン・スコープ・Bot・受信・台帳・ログを確認します。"""
 
         async def main() -> int:
-            from ..doctor import examine
+            from bousai_kit.doctor import examine
 
             async with bench_for_cli() as bench:
                 found = await examine(bench)
-            emit(found.as_json(), found.render_text(), as_json)
+            emit(found.as_json(), found.render_text, as_json)
+            if not found.ok and as_json:
+                note(found.next_step)
             return 0 if found.ok else 2
 
         run(main)

@@ -66,6 +66,13 @@ class Purse:
     def __repr__(self) -> str:
         return "<Purse>"
 
+    def ask_anew(self) -> None:
+        """Forget what was refused; a token without some of the scopes is given up."""
+        self.refusal = None
+        self.doubts.clear()
+        if self.scopes is not None:
+            self.scopes = self.token = None
+
 
 class Auth:
     """Holds the one token. Whoever needs it while it is being fetched waits for the same request.
@@ -170,7 +177,7 @@ class Auth:
             return None
         way = "進んで" if skew > 0 else "遅れて"
         return (
-            f"この端末の時計が約 {abs(skew) / 60:.0f} 分{way}います。"
+            f"この端末の時計が約 {abs(skew) / 60:.0f} 分{way}いるので、"
             "時計を自動設定（NTP）に直してから、もう一度実行してください。"
         )
 

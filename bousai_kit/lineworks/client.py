@@ -157,6 +157,11 @@ class LineWorksClient:
     def __repr__(self) -> str:
         return f"<LineWorksClient domain={self.domain_id}>"
 
+    @property
+    def shared(self) -> Shared:
+        """What it shares with the other clients of its account."""
+        return self._shared
+
     async def aclose(self) -> None:
         """Stop waiting. The HTTP client stays open: it is its maker's."""
         self.gate.close()

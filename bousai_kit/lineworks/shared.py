@@ -31,6 +31,16 @@ class Shared:
         self.memory = RefusalMemory()
         self.purse = Purse()
 
+    def anew(self) -> Shared:
+        """The same budgets, turns and token, but what was refused before is asked again.
+
+        For who has just mended something elsewhere (the doctor); a token that lacks scopes is given up.
+        """
+        other = Shared(clock=self.clock)
+        other.gate, other.turns, other.purse = self.gate, self.turns, self.purse
+        self.purse.ask_anew()
+        return other
+
 
 _living: weakref.WeakValueDictionary[Hashable, Shared] = weakref.WeakValueDictionary()
 
