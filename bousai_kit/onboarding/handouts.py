@@ -1,7 +1,7 @@
 """Hand-outs: one A5 page a person, with login id, initial password, QR code and steps for their device.
 
-Initial passwords appear here and nowhere else: they are derived when the page is made and pass to the typesetter
-in memory. The words are a template that a city edits (``BOUSAI_HOME/handout_text.yaml``).
+Initial passwords appear here and nowhere else: they are derived when the page is made and pass to the
+typesetter in memory. The words are a template that a city edits (``BOUSAI_HOME/handout_text.yaml``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,242 @@
+"""Carry a plan out: journalled, resumable, safe to be killed at any moment and to be run twice at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from bousai_kit.errors import ConfigError, GuardError
+from bousai_kit.ledger import NewEvent
+from bousai_kit.onboarding.carry import Carrier, Tell
+from bousai_kit.onboarding.drift import check_drift
+from bousai_kit.onboarding.items import Plan
+from bousai_kit.onboarding.journal import Journal
+from bousai_kit.onboarding.passwords import PlanSecret, secret_mark
+from bousai_kit.onboarding.plan_file import keep_copy, plan_digest
+from bousai_kit.onboarding.steps import Work
+from bousai_kit.onboarding.tenant_view import read_tenant
+from bousai_kit.roster import Roster, roster_rows
+from bousai_kit.tables import write_csv
+
+if TYPE_CHECKING:
+    from bousai_kit.clock import Clock
+    from bousai_kit.ledger import Ledger
+    from bousai_kit.lineworks.client import LineWorksClient
+
+__all__ = ["ApplyResult", "apply_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyResult:
+    """What one run did.
+
+    Attributes
+    ----------
+    apply_id : str
+        The plan's id: a plan is applied once, in as many runs as it takes.
+    done, skipped : int
+        Steps done in this run; steps that earlier runs had done.
+    failed, unknown : tuple of dict
+        ``step, row, staff_number, reason``.
+    left : int
+        Steps that a stop kept from being reached.
+    created : int
+        Accounts made in this run.
+    rejects : Path or None
+        The rows that were not carried out, as a roster that can be mended and used again.
+    """
+
+    apply_id: str
+    done: int
+    failed: tuple[dict[str, Any], ...] = ()
+    unknown: tuple[dict[str, Any], ...] = ()
+    skipped: int = 0
+    elapsed_s: float = 0.0
+    left: int = 0
+    created: int = 0
+    rejects: Path | None = None
+    requests: int = field(default=0, compare=False)
+    throttled: int = field(default=0, compare=False)
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left of the plan."""
+        return not (self.failed or self.unknown or self.left)
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of ``onboard apply --json``."""
+        return {
+            "apply_id": self.apply_id,
+            "done": self.done,
+            "failed": list(self.failed),
+            "unknown": list(self.unknown),
+            "skipped": self.skipped,
+            "elapsed_s": self.elapsed_s,
+            "left": self.left,
+            "created": self.created,
+            "rejects": None if self.rejects is None else str(self.rejects),
+            "requests": self.requests,
+            "throttled": self.throttled,
+        }
+
+
+async def apply_plan(
+    plan: Plan,
+    *,
+    client: LineWorksClient,
+    ledger: Ledger,
+    clock: Clock,
+    home: Path,
+    domain_id: int,
+    stop: asyncio.Event | None = None,
+    tell: Tell | None = None,
+) -> ApplyResult:
+    """Do what the plan says; the same call again settles what is unknown and tries what is left.
+
+    Parameters
+    ----------
+    plan : Plan
+    client, ledger, clock
+    home : Path
+        ``BOUSAI_HOME`` in which the plan was made.
+    domain_id : int
+        The tenant.
+    stop : asyncio.Event, optional
+        Once set, what is under way is finished and nothing more is begun.
+    tell : callable, optional
+        Told steps ended, all steps, and what is being done.
+
+    Raises
+    ------
+    GuardError
+        The plan is another tenant's, has been undone, or the tenant has drifted: nothing was sent.
+    ConfigError
+        The secret of the passwords is not in this home.
+    LineWorksError
+        Something that every step would meet; what had been done is in the ledger.
+    """
+    if plan.domain_id != domain_id:
+        raise GuardError(
+            "この計画は別のテナント（ドメイン）のものです。何も登録していません。",
+            hint="接続先（--profile）を確かめるか、このテナントで計画を作り直してください。",
+        )
+    began = clock.monotonic()
+    before = (client.stats.requests, client.stats.throttled)
+    journal = Journal(ledger, plan.plan_id)
+    await journal.refresh()
+    _check_journal(plan, journal)
+    secret = PlanSecret(home, plan.plan_id)
+    _check_secret(plan, journal, secret)
+    if tell is not None:
+        tell(0, 0, "テナントの状態を確認しています…")
+    view = await read_tenant(client, domain_id=domain_id)
+    await journal.refresh()  # after the view: whatever an apply did in it has its intent here
+    _check_journal(plan, journal)
+    check_drift(plan, view, journal)
+    await asyncio.to_thread(keep_copy, plan, home)
+    if journal.planned is None:
+        await journal.plan(_about(plan), list(_people(plan, journal.stream)))
+        _check_journal(plan, journal)
+    work = Work(plan, view, journal, client, secret)
+    total = sum(1 for steps in (work.positions, work.units, work.people, work.groups) for _ in steps())
+    total += sum(len(group.add) + len(group.remove) for group in plan.groups)
+    carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total)
+    try:
+        await carrier.phase("役職", work.positions())
+        await carrier.phase("組織", work.units(), workers=1)
+        await carrier.phase("メンバー", work.people())
+        await carrier.phase("グループ", work.groups())
+        await carrier.phase("グループのメンバー", work.group_members())
+    finally:
+        rejects = _write_rejects(plan, carrier, secret.path.with_suffix(".rejected.csv"))
+    return ApplyResult(
+        apply_id=plan.plan_id,
+        done=carrier.done,
+        failed=tuple(carrier.failed),
+        unknown=tuple(carrier.unknown),
+        skipped=carrier.skipped,
+        elapsed_s=clock.monotonic() - began,
+        left=carrier.left,
+        created=carrier.created,
+        rejects=rejects,
+        requests=client.stats.requests - before[0],
+        throttled=client.stats.throttled - before[1],
+    )
+
+
+def _check_journal(plan: Plan, journal: Journal) -> None:
+    if journal.undone:
+        raise GuardError(
+            f"計画 {plan.plan_id} は取り消されています。もう一度は実行できません。",
+            hint="`bousai onboard plan` で新しい計画を作ってください。",
+        )
+    known = journal.planned
+    if known is not None and known.get("plan_sha256") != plan_digest(replace(plan, secret_mark="")):
+        raise GuardError(
+            f"同じ ID（{plan.plan_id}）で内容の違う計画が、すでに実行されています。",
+            hint="`bousai onboard plan` で計画を作り直してください。",
+        )
+
+
+def _check_secret(plan: Plan, journal: Journal, secret: PlanSecret) -> None:
+    """The passwords of those who are still to be created can be derived here."""
+    waiting = [one for one in plan.creates if not journal.done(f"user.create:{one.person.staff_number}")]
+    if not waiting:
+        return
+    made_here = not plan.secret_mark and not journal.states and not journal.secret_ended
+    found = secret.ensure() if made_here else secret.read()
+    if plan.secret_mark and secret_mark(found) != plan.secret_mark:
+        raise ConfigError(
+            "この計画の初期パスワードの秘密が、計画を作ったときのものと違います。",
+            setting="BOUSAI_HOME",
+            hint="計画を作ったのと同じ BOUSAI_HOME で実行してください。",
+        )
+
+
+def _about(plan: Plan) -> dict[str, Any]:
+    counts = {name: value for name, value in plan.as_json().items() if name not in ("notes", "eta_s")}
+    return {
+        **counts,
+        "plan_sha256": plan_digest(replace(plan, secret_mark="")),
+        "roster_sha256": plan.roster_sha256,
+        "domain_id": plan.domain_id,
+    }
+
+
+def _people(plan: Plan, stream: str) -> Iterator[NewEvent]:
+    """Whom the plan is about, by staff number: what status and hand-outs count by, and no name."""
+    for item in plan.people:
+        person = item.person
+        body = {
+            "action": item.action,
+            "user_id": item.user_id,
+            "device_os": person.device_os,
+            "ward": person.ward,
+            "bureau": person.bureau,
+            "hq_role": person.hq_role,
+        }
+        number = person.staff_number
+        yield NewEvent(stream, "apply.person", number, body, once=f"{stream}|person|{number}")
+
+
+def _write_rejects(plan: Plan, carrier: Carrier, path: Path) -> Path | None:
+    """Rows that failed, are unknown or are a conflict, with the reason in a column of its own."""
+    reasons = {item.person.staff_number: item.reason for item in plan.of("conflict")}
+    for entry in (*carrier.failed, *carrier.unknown):
+        if entry["staff_number"]:
+            reasons[entry["staff_number"]] = entry["reason"]
+    people = [
+        replace(item.person, extra=MappingProxyType({**item.person.extra, "登録できない理由": reason}))
+        for item in plan.people
+        if (reason := reasons.get(item.person.staff_number)) is not None
+    ]
+    if not people:
+        path.unlink(missing_ok=True)
+        return None
+    header, rows = roster_rows(Roster(people=tuple(people)))
+    write_csv(path, header, rows)
+    return path

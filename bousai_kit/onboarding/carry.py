@@ -1,0 +1,273 @@
+"""Carry steps out: intent before the request, outcome after it, unknown ones looked up, one failure alone.
+
+Several processes may do this to one plan at once: the intent of an attempt can be written once, and what
+another one has begun is left to it until it is old enough to have been given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from bousai_kit.errors import (
+    ApiError,
+    AuthRejected,
+    BousaiKitError,
+    ConfigError,
+    Conflict,
+    ForeignLocation,
+    InvalidRequest,
+    LedgerError,
+    LineWorksError,
+    OutcomeUnknown,
+    PermissionDenied,
+    TransportFailed,
+)
+from bousai_kit.ledger import NewEvent
+from bousai_kit.onboarding.journal import Journal
+from bousai_kit.onboarding.steps import Step
+
+if TYPE_CHECKING:
+    from bousai_kit.clock import Clock
+
+__all__ = ["Carrier", "Tell"]
+
+Tell = Callable[[int, int, str], None]
+
+WORKERS = 16
+GIVEN_UP_S = 10.0  # an intent of another process that has no outcome after so long is looked into
+LOOK_AGAIN_S = 11.0  # the client does not ask again earlier
+DENIED_IN_A_ROW = 5
+_FATAL = (AuthRejected, TransportFailed, ForeignLocation, ConfigError)
+
+
+class Carrier:
+    """One run.
+
+    Attributes
+    ----------
+    done, skipped : int
+        Steps done in this run; steps that had been done before.
+    failed, unknown : list of dict
+        ``step, row, staff_number, reason``.
+    left : int
+        Steps not reached because of a stop.
+    created : int
+        Accounts made in this run.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        clock: Clock,
+        stop: asyncio.Event | None = None,
+        tell: Tell | None = None,
+        total: int = 0,
+    ) -> None:
+        self.journal = journal
+        self.done = self.skipped = self.left = self.created = 0
+        self.failed: list[dict[str, Any]] = []
+        self.unknown: list[dict[str, Any]] = []
+        self._clock = clock
+        self._stop = stop
+        self._tell = tell
+        self._total = total
+        self._ended = 0
+        self._began = clock.monotonic()
+        self._fatal: BousaiKitError | None = None
+        self._denied = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Somebody asked to stop."""
+        return self._stop is not None and self._stop.is_set()
+
+    async def phase(self, title: str, steps: Iterable[Step], *, workers: int = WORKERS) -> None:
+        """Carry out steps that do not depend on each other (with one worker: in their order).
+
+        Raises
+        ------
+        BousaiKitError
+            Something that would meet every step: no access, no network, no ledger. What was under way has
+            been written down.
+        """
+        todo, later = deque(steps), list[Step]()
+        title_text = title
+
+        async def work() -> None:
+            while todo and self._fatal is None:
+                if self.stopped:
+                    return
+                step = todo.popleft()
+                try:
+                    if await self._carry(step, patient=False):
+                        self._tick(title_text)
+                    else:
+                        later.append(step)
+                except BousaiKitError as error:
+                    self._fatal = self._fatal or error
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(workers, len(todo))):
+                group.create_task(work())
+        for round_ in range(8):
+            if not later or self._fatal is not None or self.stopped:
+                break
+            await self._clock.sleep(GIVEN_UP_S)
+            await self.journal.refresh()
+            waiting, later = later, []
+            for step in waiting:
+                if await self._carry(step, patient=True):
+                    self._tick(title_text)
+                elif round_ < 7:
+                    later.append(step)
+                else:
+                    self._list(self.unknown, step, "別の処理が実行中です。")
+        self.left += len(todo) + (len(later) if self.stopped else 0)
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _tick(self, title: str) -> None:
+        self._ended += 1
+        if self._tell is None:
+            return
+        spent = self._clock.monotonic() - self._began
+        text = title
+        if self._ended < self._total and spent > 5:
+            minutes = spent / self._ended * (self._total - self._ended) / 60
+            text += f"（残り約 {minutes:.0f} 分）" if minutes >= 1.5 else "（残り 1 分ほど）"
+        self._tell(self._ended, max(self._total, self._ended), text)
+
+    # -- one step -----------------------------------------------------------------------------------------
+
+    async def _carry(self, step: Step, *, patient: bool) -> bool:
+        """True: it has come to an end for this run. False: another process is at it."""
+        state = self.journal.state(step.key)
+        if state is not None and state.status == "done":
+            self.skipped += 1
+            return True
+        reason = step.blocked()
+        if reason:
+            if not step.quiet:
+                self._list(self.failed, step, reason)
+            return True
+        if state is not None and state.status in ("open", "unknown"):
+            age = (self._clock.now() - state.at).total_seconds()
+            if state.status == "open" and state.run != self.journal.run and not patient and age < GIVEN_UP_S:
+                return False
+            if step.look is not None:
+                try:
+                    found = await step.look()
+                except LineWorksError as error:
+                    self._list(self.unknown, step, _said(error))
+                    self._raise_if_fatal(error)
+                    return True
+                if found is not None:
+                    await self._settled(step, found)
+                    return True
+                await self.journal.end(step.key, "settled_absent")
+        return await self._try(step)
+
+    async def _try(self, step: Step) -> bool:
+        for again in (False, True):
+            if await self.journal.intend(step.key, **step.body) is None:
+                await self.journal.refresh()
+                if not self.journal.done(step.key):
+                    return False
+                self.skipped += 1
+                return True
+            try:
+                made = await step.send()
+            except OutcomeUnknown as error:
+                await self.journal.end(step.key, "unknown")
+                if step.look is not None:
+                    found = await self._find(step)
+                    if found is not None:
+                        await self._settled(step, found)
+                        return True
+                    if found is None and self.journal.states[step.key].status == "unknown":
+                        self._list(self.unknown, step, _said(error))
+                        return True
+                if again:
+                    where = self.unknown if step.look is None else self.failed
+                    self._list(where, step, _said(error))
+            except LineWorksError as error:
+                if isinstance(error, InvalidRequest | Conflict) and step.look is not None:
+                    found = await self._look(step)
+                    if found is not None:  # an earlier try, or another process, has done it
+                        await self._settled(step, found)
+                        return True
+                await self._failed(step, error)
+                return True
+            except (ConfigError, LedgerError) as error:
+                if isinstance(error, ConfigError):
+                    await self.journal.end(step.key, "failed", reason="ConfigError")
+                raise
+            else:
+                self._denied = 0
+                await self._done(step, "done", made)
+                return True
+        return True
+
+    async def _find(self, step: Step) -> str | None:
+        """Look at once and, when nothing is there, again later; absent is written down as such."""
+        for wait_s in (0.0, LOOK_AGAIN_S):
+            if wait_s:
+                await self._clock.sleep(wait_s)
+            try:
+                found = await step.look() if step.look is not None else None
+            except LineWorksError:
+                return None  # stays unknown
+            if found is not None:
+                return found
+        await self.journal.end(step.key, "settled_absent")
+        return None
+
+    async def _look(self, step: Step) -> str | None:
+        try:
+            return await step.look() if step.look is not None else None
+        except LineWorksError:
+            return None
+
+    async def _settled(self, step: Step, found: str) -> None:
+        await self._done(step, "settled_done", found)
+
+    async def _done(self, step: Step, how: str, made: str) -> None:
+        also = []
+        if step.creates_member and step.person is not None:
+            stream = self.journal.stream
+            body = {"staff_number": step.person.staff_number, "step": step.key}
+            also = [NewEvent(stream, "user.created", made, body, once=f"{stream}|created|{step.key}")]
+            self.created += 1
+        await self.journal.end(step.key, how, *also, id=made, **step.result())
+        self.done += 1
+
+    async def _failed(self, step: Step, error: LineWorksError) -> None:
+        kind = type(error).__name__
+        said = {"status": error.status, "code": error.code} if isinstance(error, ApiError) else {}
+        await self.journal.end(step.key, "failed", reason=kind, **said)
+        self._list(self.failed, step, _said(error))
+        self._raise_if_fatal(error)
+
+    def _raise_if_fatal(self, error: LineWorksError) -> None:
+        self._denied = self._denied + 1 if isinstance(error, PermissionDenied) else 0
+        if isinstance(error, _FATAL) or self._denied >= DENIED_IN_A_ROW:
+            raise error
+
+    def _list(self, where: list[dict[str, Any]], step: Step, reason: str) -> None:
+        person = step.person
+        where.append(
+            {
+                "step": step.key,
+                "row": person.row if person is not None else None,
+                "staff_number": person.staff_number if person is not None else None,
+                "reason": reason,
+            }
+        )
+
+
+def _said(error: BousaiKitError) -> str:
+    return str(error)

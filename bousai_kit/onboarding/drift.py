@@ -1,0 +1,119 @@
+"""Has the tenant changed since the plan was made, in what the plan would write or read to decide it? Pure.
+
+What this plan's own apply did, known or unknown, is no drift, nor is a first login, nor people whom the plan
+does not touch. The plan is simply made again against the tenant as it stands and compared item by item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bousai_kit.errors import GuardError
+from bousai_kit.onboarding.items import GroupItem, PersonItem, Plan, UnitItem
+from bousai_kit.onboarding.journal import Journal, State
+from bousai_kit.onboarding.plan import diff
+from bousai_kit.onboarding.tenant_view import TenantView
+from bousai_kit.roster import RosterUnit
+
+__all__ = ["TenantDrifted", "check_drift", "find_drift"]
+
+
+class TenantDrifted(GuardError):
+    """Somebody changed the tenant after the plan was made; nothing was sent.
+
+    Attributes
+    ----------
+    items : tuple of str
+        What differs, by staff number, code or key.
+    """
+
+    def __init__(self, items: tuple[str, ...]) -> None:
+        shown = "、".join(items[:5]) + (f" ほか {len(items) - 5:,} 件" if len(items) > 5 else "")
+        super().__init__(
+            f"計画を作った後に、テナントの内容が変わっています（{shown}）。何も登録していません。",
+            hint="`bousai onboard plan` で計画を作り直し、差分を確かめてから実行してください。",
+        )
+        self.items = items
+
+
+def check_drift(plan: Plan, view: TenantView, journal: Journal) -> None:
+    """Refuse a plan that no longer fits.
+
+    Raises
+    ------
+    TenantDrifted
+    """
+    found = tuple(find_drift(plan, view, journal))
+    if found:
+        raise TenantDrifted(found)
+
+
+def find_drift(plan: Plan, view: TenantView, journal: Journal) -> Iterator[str]:
+    """What differs from what the plan saw."""
+    people = tuple(item.person for item in plan.people)
+    units = tuple(RosterUnit(one.code, one.name, one.parent_code, one.order) for one in plan.units)
+    now = diff(people, units, view, leavers=plan.leavers)
+    for was, found in zip(plan.units, now.units, strict=True):
+        if _unit_drifted(was, found, journal):
+            yield f"組織 {was.code}"
+    positions = {one.name: one for one in now.positions}
+    for position in plan.positions:
+        state = journal.state(f"position.create:{position.name}")
+        there = positions.get(position.name)
+        known = there is not None and there.action == position.action
+        if not known and not (state is not None and state.may_have_happened):
+            yield f"役職 {position.name}"
+    for item, seen in zip(plan.people, now.people, strict=True):
+        if _person_drifted(item, seen, journal):
+            yield f"職員番号 {item.person.staff_number}"
+    waiting = {leaver.user_id for leaver in now.suspend}
+    for leaver in plan.suspend:
+        state = journal.state(f"user.suspend:{leaver.user_id}")
+        if leaver.user_id not in waiting and not (state is not None and state.may_have_happened):
+            yield f"メンバー {leaver.user_id}"
+    groups = {group.key: group for group in now.groups}
+    for group in plan.groups:
+        if _group_drifted(group, groups.get(group.key), journal):
+            yield f"グループ {group.key}"
+
+
+def _unit_drifted(was: UnitItem, now: UnitItem, journal: Journal) -> bool:
+    if (was.action, was.unit_id, was.changes) == (now.action, now.unit_id, now.changes):
+        return False
+    touched = _touched(journal, f"orgunit.create:{was.code}", f"orgunit.update:{was.code}")
+    return not (touched and (now.action == "unchanged" or _within(now.changes, was.changes)))
+
+
+def _person_drifted(was: PersonItem, now: PersonItem, journal: Journal) -> bool:
+    if was.action == "conflict":
+        return False  # nothing is written
+    if (was.action, was.user_id, was.changes) == (now.action, now.user_id, now.changes):
+        return False
+    number = was.person.staff_number
+    steps = [f"user.{verb}:{number}" for verb in ("create", "restore", "update")]
+    touched = _touched(journal, *steps)
+    if not touched:
+        return True
+    if journal.done(steps[0]) or journal.done(steps[2]):
+        return False  # nothing more is written
+    return not (now.action == "unchanged" or (now.action == "update" and _within(now.changes, was.changes)))
+
+
+def _group_drifted(was: GroupItem, now: GroupItem | None, journal: Journal) -> bool:
+    if now is None:
+        return was.action == "update"
+    if was.action == "create":
+        return now.action != "create" and not _touched(journal, f"group.create:{was.key}")
+    if now.action == "create" or now.group_id != was.group_id:
+        return True
+    return not set(now.remove) <= set(was.remove)
+
+
+def _touched(journal: Journal, *steps: str) -> list[State]:
+    states = (journal.state(step) for step in steps)
+    return [state for state in states if state is not None and state.may_have_happened]
+
+
+def _within(now: Mapping[str, tuple[str, str]], was: Mapping[str, tuple[str, str]]) -> bool:
+    """Every change that is still asked for stands in the plan."""
+    return all(name in was and was[name] == pair for name, pair in now.items())

@@ -1,0 +1,78 @@
+"""How many requests a plan takes, and how long at the tenant's limits. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from bousai_kit.lineworks.pacing import WINDOW_S, known_limit
+from bousai_kit.onboarding.items import Plan
+
+__all__ = ["at_limit_s", "count_calls", "estimate_s"]
+
+PEAK_S = 1800.0
+ORGUNIT_S = 1.0
+ANSWER_S = 0.1
+AT_ONCE = 16
+
+
+def count_calls(plan: Plan) -> Counter[str]:
+    """Requests by operation."""
+    calls: Counter[str] = Counter()
+    for unit in plan.units:
+        if unit.action == "create":
+            calls["orgunits.create"] += 1
+        elif unit.action == "update":
+            calls["orgunits.patch"] += "name" in unit.changes
+            calls["orgunits.move"] += "parent" in unit.changes
+    calls["positions.create"] = sum(one.action == "create" for one in plan.positions)
+    calls["users.create"] = plan.count("create")
+    for person in plan.of("update"):
+        calls["users.undelete"] += "state" in person.changes
+        calls["users.patch"] += bool(set(person.changes) - {"state"})
+    calls["users.suspend"] = len(plan.suspend)
+    for group in plan.groups:
+        calls["groups.create"] += group.action == "create"
+        calls["groups.patch"] += "name" in group.changes
+        calls["groups.add-member"] += len(group.add)
+        calls["groups.remove-member"] += len(group.remove)
+    return +calls
+
+
+def at_limit_s(calls: int, limit: int) -> float:
+    """When the last of so many requests may leave: whole windows at once, half the rate after 30 minutes."""
+    peak = int(PEAK_S / WINDOW_S) * limit
+    if calls <= peak:
+        return max(0, calls - 1) // limit * WINDOW_S
+    return PEAK_S + (calls - peak) / (limit / 2) * WINDOW_S
+
+
+def estimate_s(
+    calls: Mapping[str, int], *, reading: int, per_minute: int, limits: Mapping[str, int]
+) -> float:
+    """Seconds from the first request to the last answer.
+
+    Parameters
+    ----------
+    calls : mapping
+        From `count_calls`.
+    reading : int
+        Requests that reading the tenant takes.
+    per_minute : int
+        What the tenant allows for an operation of which nothing else is known.
+    limits : mapping
+        Requests a minute by operation.
+    """
+
+    def limit(operation: str) -> int:
+        return limits.get(operation) or min(known_limit(operation), per_minute)
+
+    phases: dict[str, float] = {"reading": at_limit_s(reading, limit("users.list")) + reading * ANSWER_S}
+    for operation, count in calls.items():
+        phase = {"orgunits": "1", "positions": "2", "users": "3"}.get(operation.partition(".")[0], "4")
+        if phase == "1":
+            phases[phase] = phases.get(phase, 0.0) + count * (ORGUNIT_S + ANSWER_S)
+        else:
+            answers = ANSWER_S * (1 + count // AT_ONCE)
+            phases[phase] = max(phases.get(phase, 0.0), at_limit_s(count, limit(operation)) + answers)
+    return sum(phases.values())

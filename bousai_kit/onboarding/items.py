@@ -1,0 +1,215 @@
+"""What a plan consists of: one item a person, org unit, position and group, and what is to become of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from bousai_kit.roster import Person
+
+__all__ = ["LABELS", "GroupItem", "Leaver", "PersonItem", "Plan", "PositionItem", "UnitItem"]
+
+Changes = Mapping[str, tuple[str, str]]
+
+LABELS: Mapping[str, str] = {
+    "state": "状態",
+    "external_key": "External Key",
+    "staff_number": "職員番号",
+    "login_id": "ログインID",
+    "last_name": "姓",
+    "first_name": "名",
+    "last_kana": "姓カナ",
+    "first_kana": "名カナ",
+    "orgunit": "所属",
+    "position": "役職",
+    "phone": "携帯電話",
+    "private_email": "私用メール",
+    "name": "名称",
+    "parent": "上位組織",
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PersonItem:
+    """One row of the roster.
+
+    Attributes
+    ----------
+    action : str
+        ``create``, ``update``, ``unchanged`` or ``conflict``.
+    person : Person
+        The row.
+    user_id : str
+        Of the member that it is; "" for somebody new.
+    changes : mapping
+        Field → (old, new).
+    before : mapping
+        The tenant's own words for what is changed, so that it can be taken back.
+    reason : str
+        Why it is a conflict, or a remark.
+    """
+
+    action: str
+    person: Person
+    user_id: str = ""
+    changes: Changes = field(default_factory=dict)
+    before: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+    def __repr__(self) -> str:
+        return f"<PersonItem {self.action} {self.person.staff_number}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Leaver:
+    """A member who is not in the roster and is to be suspended."""
+
+    user_id: str
+    login_id: str
+    name: str
+    staff_number: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Leaver {self.user_id}>"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitItem:
+    """One org unit: ``create``, ``update`` or ``unchanged``."""
+
+    action: str
+    code: str
+    name: str
+    parent_code: str = ""
+    order: int = 1
+    unit_id: str = ""
+    changes: Changes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionItem:
+    """One position: ``create`` or ``unchanged``."""
+
+    action: str
+    name: str
+    order: int = 1
+    position_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupItem:
+    """One group: ``create``, ``update`` or ``unchanged``.
+
+    Attributes
+    ----------
+    members : tuple of str
+        Staff numbers of all who belong.
+    add : tuple of str
+        Staff numbers that an existing group lacks.
+    remove : tuple of str
+        User ids that it should no longer hold.
+    """
+
+    action: str
+    key: str
+    name: str
+    members: tuple[str, ...] = ()
+    group_id: str = ""
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    changes: Changes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """Everything that `apply_plan` will do, for a second person to read.
+
+    Attributes
+    ----------
+    plan_id : str
+    made_at : datetime
+        When the tenant had been read.
+    domain_id : int
+    roster_sha256 : str
+    leavers : str
+        ``keep`` or ``suspend``.
+    people, suspend, units, positions, groups : tuple
+    masters : tuple of str
+        User ids of the administrators who become masters of new groups.
+    left_alone : int
+        Members of the tenant who are not in the roster and stay as they are.
+    rooms : mapping of str to int
+        Rooms for the drill route; none in this version.
+    notes : tuple of str
+        Sentences that a reader has to know.
+    calls : int
+        Requests that carrying it out takes, reading the tenant again included.
+    eta_s : float
+        How long that takes at the tenant's limits.
+    secret_mark : str
+        Tells the secret of its passwords from any other, without telling it.
+    """
+
+    plan_id: str
+    made_at: datetime
+    domain_id: int
+    roster_sha256: str = ""
+    leavers: str = "keep"
+    people: tuple[PersonItem, ...] = ()
+    suspend: tuple[Leaver, ...] = ()
+    units: tuple[UnitItem, ...] = ()
+    positions: tuple[PositionItem, ...] = ()
+    groups: tuple[GroupItem, ...] = ()
+    masters: tuple[str, ...] = ()
+    left_alone: int = 0
+    rooms: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    calls: int = 0
+    eta_s: float = 0.0
+    secret_mark: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.plan_id} create={self.count('create')} update={self.count('update')}>"
+
+    def count(self, action: str) -> int:
+        """People with this action."""
+        return sum(item.action == action for item in self.people)
+
+    def of(self, action: str) -> tuple[PersonItem, ...]:
+        """The people with this action."""
+        return tuple(item for item in self.people if item.action == action)
+
+    @property
+    def creates(self) -> tuple[PersonItem, ...]:
+        """People who get an account."""
+        return self.of("create")
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """The tenant is already as the roster wants it."""
+        actions = {item.action for item in (*self.units, *self.positions, *self.groups)}
+        return not (actions - {"unchanged"} or self.suspend or self.count("create") or self.count("update"))
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of ``onboard plan --json``."""
+        return {
+            "plan_id": self.plan_id,
+            **{name: self.count(name) for name in ("create", "update", "unchanged")},
+            "suspend": len(self.suspend),
+            "left_alone": self.left_alone,
+            "conflict": self.count("conflict"),
+            "orgunits": _counted(self.units),
+            "positions": {"create": 0, "unchanged": 0} | Counter(one.action for one in self.positions),
+            "groups": _counted(self.groups),
+            "rooms": dict(self.rooms),
+            "calls": self.calls,
+            "eta_s": round(self.eta_s, 1),
+            "notes": list(self.notes),
+        }
+
+
+def _counted(items: Iterable[UnitItem] | Iterable[GroupItem]) -> dict[str, int]:
+    return {"create": 0, "update": 0, "unchanged": 0} | Counter(item.action for item in items)

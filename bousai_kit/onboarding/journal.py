@@ -1,0 +1,167 @@
+"""What an apply has done so far: a fold over its stream of the ledger.
+
+Every step is ``step.intended`` (committed before the request leaves) and then ``step.done``, ``step.failed``
+or ``step.unknown``; an intent without outcome is as unknown. Unknown ones end as ``step.settled_done`` or
+``step.settled_absent``. The intent of an attempt can be written once, by one process.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from bousai_kit.ledger import NewEvent
+
+if TYPE_CHECKING:
+    from bousai_kit.ledger import Event, Ledger
+
+__all__ = ["Journal", "State"]
+
+_ENDS = {
+    "step.done": "done",
+    "step.settled_done": "done",
+    "step.failed": "failed",
+    "step.unknown": "unknown",
+    "step.settled_absent": "absent",
+}
+
+
+@dataclass(slots=True)
+class State:
+    """Where one step stands.
+
+    Attributes
+    ----------
+    status : str
+        ``open`` (intended, no outcome), ``unknown``, ``done``, ``failed`` or ``absent``.
+    attempt : int
+    id : str
+        What came of it: a user id, an id of a unit or group.
+    at : datetime
+        Of the last intent.
+    run : str
+        Which run intended it.
+    reason : str
+        Why it failed.
+    """
+
+    status: str
+    attempt: int
+    at: datetime
+    run: str = ""
+    id: str = ""
+    reason: str = ""
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def may_have_happened(self) -> bool:
+        """Done, or nobody knows."""
+        return self.status in ("done", "open", "unknown")
+
+
+class Journal:
+    """The stream ``apply:<id>``.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    apply_id : str
+    undo : bool
+        Look at the steps of the undo, which stand in the same stream under kinds of their own.
+    """
+
+    def __init__(self, ledger: Ledger, apply_id: str, *, undo: bool = False) -> None:
+        self.ledger = ledger
+        self.apply_id = apply_id
+        self.stream = f"apply:{apply_id}"
+        self.run = secrets.token_hex(4)
+        self.states: dict[str, State] = {}
+        self.planned: Mapping[str, Any] | None = None
+        self.undone = False
+        self.secret_ended = False
+        self._head = "undo." if undo else ""
+        self._seq = 0
+
+    async def refresh(self) -> None:
+        """Read what has been written since the last time."""
+        for event in await self.ledger.read(after=self._seq, stream=self.stream):
+            self._take(event)
+            self._seq = event.seq
+
+    def _take(self, event: Event) -> None:
+        kind, body = event.kind, event.body
+        if kind == "apply.planned":
+            self.planned = body
+        elif kind == "undo.begun":
+            self.undone = True
+        elif kind == "secret.ended":
+            self.secret_ended = True
+        elif kind.startswith(f"{self._head}step."):
+            self._step(event, kind.removeprefix(self._head))
+
+    def _step(self, event: Event, kind: str) -> None:
+        body, attempt = event.body, int(event.body.get("attempt", 1))
+        known = self.states.get(event.subject)
+        if kind == "step.intended":
+            if known is None or (attempt > known.attempt and known.status != "done"):
+                run = str(body.get("run", ""))
+                self.states[event.subject] = State("open", attempt, event.recorded_at, run)
+        elif (
+            known is not None
+            and known.status != "done"
+            and (attempt >= known.attempt or _ENDS[kind] == "done")
+        ):
+            known.status = _ENDS[kind]
+            known.id = str(body.get("id", ""))
+            known.reason = str(body.get("reason", ""))
+            known.body = body
+
+    def state(self, step: str) -> State | None:
+        """Where a step stands; None: never tried."""
+        return self.states.get(step)
+
+    def done(self, step: str) -> bool:
+        """The step is known to have been done."""
+        state = self.states.get(step)
+        return state is not None and state.status == "done"
+
+    def id(self, step: str) -> str:
+        """What came of a step that was done, "" if it was not."""
+        state = self.states.get(step)
+        return state.id if state is not None and state.status == "done" else ""
+
+    async def plan(self, body: Mapping[str, Any], people: Sequence[NewEvent]) -> None:
+        """Write down which plan this is, and whom it is about (ids, no names)."""
+        for first in range(0, len(people), 500):
+            await self.ledger.append_many(people[first : first + 500])
+        await self.ledger.append(self.stream, "apply.planned", body=body, once=f"{self.stream}|planned")
+        await self.refresh()
+
+    async def intend(self, step: str, **body: Any) -> int | None:
+        """Commit the next attempt; None: another process has just done so."""
+        known = self.states.get(step)
+        attempt = 1 if known is None else known.attempt + 1
+        event = await self.ledger.append(
+            self.stream,
+            f"{self._head}step.intended",
+            step,
+            {"attempt": attempt, "run": self.run, **body},
+            once=f"{self.stream}|{self._head}{step}|{attempt}",
+        )
+        if event is None:
+            return None
+        self.states[step] = State("open", attempt, event.recorded_at, self.run)
+        return attempt
+
+    async def end(self, step: str, how: str, *also: NewEvent, **body: Any) -> None:
+        """Commit an outcome; `also` is written with it or not at all."""
+        state = self.states[step]
+        said = {"attempt": state.attempt, **body}
+        kind = f"{self._head}step.{how}"
+        await self.ledger.append_many([NewEvent(self.stream, kind, step, said), *also])
+        state.status = _ENDS[f"step.{how}"]
+        state.id, state.reason = str(body.get("id", "")), str(body.get("reason", ""))
+        state.body = said

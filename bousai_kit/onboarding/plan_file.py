@@ -1,0 +1,224 @@
+"""A plan as a file: JSON that a second person can read, for its owner's eyes (0600), refused when altered.
+
+It holds names (that is what is reviewed), and no password nor anything from which one could be derived.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bousai_kit.errors import InputError
+from bousai_kit.onboarding.items import LABELS, GroupItem, Leaver, PersonItem, Plan, PositionItem, UnitItem
+from bousai_kit.onboarding.passwords import PlanSecret, plans_folder, secret_mark
+from bousai_kit.roster import Person
+
+__all__ = ["keep_copy", "kept_plan", "load_plan", "plan_digest", "prepare_plan", "save_plan", "write_private"]
+
+FORMAT = "bousai-onboarding-plan/1"
+_LARGEST = 1 << 28
+_LISTS = {"suspend": Leaver, "units": UnitItem, "positions": PositionItem, "groups": GroupItem}
+_NAMES = {"units": "orgunits"}
+
+T = TypeVar("T")
+
+
+def prepare_plan(plan: Plan, home: Path) -> Plan:
+    """Make the secret of the plan's passwords in this home and mark the plan with it."""
+    if not plan.creates:
+        return plan
+    return replace(plan, secret_mark=secret_mark(PlanSecret(home, plan.plan_id).ensure()))
+
+
+def save_plan(plan: Plan, path: Path) -> Path:
+    """Write a plan, readable and writable by its owner alone; replaces whole or not at all."""
+    document = _document(plan)
+    document["sha256"] = _digest(document)
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    write_private(path, text.encode())
+    return path
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan.
+
+    Raises
+    ------
+    InputError
+        Not there, no plan, of another version, or not as it was written.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise InputError(f"{path.name} は計画のファイルとしては大きすぎます。")
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(
+            f"計画のファイル {path} を開けません（{error.strerror}）。",
+            hint="`bousai onboard plan 名簿 --out PLAN.json` で作ったファイルを指定してください。",
+        ) from None
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise InputError(
+            f"{path.name} は登録計画のファイルではありません。",
+            hint="`bousai onboard plan 名簿 --out PLAN.json` で作ったファイルを指定してください。",
+        )
+    if document.get("sha256") != _digest(document):
+        raise InputError(
+            f"計画のファイル {path.name} は、作成後に書き換えられています。",
+            hint="名簿を直して `bousai onboard plan` で計画を作り直してください。",
+        )
+    try:
+        return _plan(document)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(
+            f"計画のファイル {path.name} の内容を解釈できません。", hint="計画を作り直してください。"
+        ) from None
+
+
+def plan_digest(plan: Plan) -> str:
+    """SHA-256 of the plan as it is written: two plans with one are the same plan."""
+    return _digest(_document(plan))
+
+
+def keep_copy(plan: Plan, home: Path) -> Path:
+    """Keep the plan beside its secret, so that it can be undone and looked at without the file."""
+    path = plans_folder(home) / f"{PlanSecret(home, plan.plan_id).path.stem}.json"
+    return path if path.exists() else save_plan(plan, path)
+
+
+def kept_plan(home: Path, plan_id: str) -> Plan:
+    """The plan of an apply of this home.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    path = home / "plans" / f"{PlanSecret(home, plan_id).path.stem}.json"
+    if not path.is_file():
+        raise InputError(
+            f"登録 {plan_id} の計画が、このフォルダ（BOUSAI_HOME）にありません。",
+            hint="`bousai onboard apply` を実行したのと同じ BOUSAI_HOME で実行してください。",
+        )
+    return load_plan(path)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file for its owner alone, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+# -- out and in ---------------------------------------------------------------------------------------
+
+
+def _document(plan: Plan) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "plan_id": plan.plan_id,
+        "made_at": plan.made_at.isoformat(),
+        "domain_id": plan.domain_id,
+        "roster_sha256": plan.roster_sha256,
+        "leavers": plan.leavers,
+        "summary": {
+            name: value for name, value in plan.as_json().items() if name not in ("plan_id", "notes")
+        },
+        "notes": list(plan.notes),
+        "labels": dict(LABELS),
+        "people": [_person(item) for item in plan.people],
+        **{_NAMES.get(name, name): [_slim(one) for one in getattr(plan, name)] for name in _LISTS},
+        "masters": list(plan.masters),
+        "left_alone": plan.left_alone,
+        "rooms": dict(plan.rooms),
+        "calls": plan.calls,
+        "eta_s": plan.eta_s,
+        "secret_mark": plan.secret_mark,
+    }
+
+
+def _person(item: PersonItem) -> dict[str, Any]:
+    person = item.person
+    row = {one.name: getattr(person, one.name) for one in fields(person)}
+    row["extra"] = dict(person.extra)
+    said: dict[str, Any] = {
+        "action": item.action,
+        **{name: value for name, value in row.items() if _says(value)},
+    }
+    said |= {"user_id": item.user_id} if item.user_id else {}
+    said |= {"changes": {name: list(pair) for name, pair in item.changes.items()}} if item.changes else {}
+    said |= {"before": dict(item.before)} if item.before else {}
+    return said | ({"reason": item.reason} if item.reason else {})
+
+
+def _slim(one: Any) -> dict[str, Any]:
+    found = asdict(one)
+    if "changes" in found:
+        found["changes"] = {name: list(pair) for name, pair in found["changes"].items()}
+    return {name: value for name, value in found.items() if _says(value) or name == "action"}
+
+
+def _says(value: Any) -> bool:
+    return value not in ("", None, (), [], {})
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    said = {name: value for name, value in document.items() if name != "sha256"}
+    text = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _plan(document: Mapping[str, Any]) -> Plan:
+    lists: dict[str, Any] = {
+        name: tuple(_made(kind, one) for one in document[_NAMES.get(name, name)])
+        for name, kind in _LISTS.items()
+    }
+    return Plan(
+        plan_id=str(document["plan_id"]),
+        made_at=datetime.fromisoformat(document["made_at"]),
+        domain_id=int(document["domain_id"]),
+        roster_sha256=str(document["roster_sha256"]),
+        leavers=str(document["leavers"]),
+        people=tuple(_made_person(one) for one in document["people"]),
+        masters=tuple(document["masters"]),
+        left_alone=int(document["left_alone"]),
+        rooms=dict(document["rooms"]),
+        notes=tuple(document["notes"]),
+        calls=int(document["calls"]),
+        eta_s=float(document["eta_s"]),
+        secret_mark=str(document["secret_mark"]),
+        **lists,
+    )
+
+
+def _made(kind: type[T], said: Mapping[str, Any]) -> T:
+    return kind(**{name: _value(name, value) for name, value in said.items()})
+
+
+def _made_person(said: Mapping[str, Any]) -> PersonItem:
+    own = {one.name for one in fields(PersonItem)} - {"person"}
+    person = _made(Person, {name: value for name, value in said.items() if name not in own})
+    item = {name: _value(name, value) for name, value in said.items() if name in own}
+    return PersonItem(person=person, **item)
+
+
+def _value(name: str, value: Any) -> Any:
+    if name == "changes":
+        return {field: (str(pair[0]), str(pair[1])) for field, pair in value.items()}
+    return tuple(value) if isinstance(value, list) else value
