@@ -25,6 +25,7 @@ from bousai_kit.lineworks.values import Trace
 __all__ = ["Elsewhere", "Exchange", "Received"]
 
 _HOPS = 4
+_LOCATION = "bousai_kit.location"
 _FOLLOWED = (301, 302, 303, 307, 308)
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -56,6 +57,12 @@ class Elsewhere(Exception):
         super().__init__(host)
         self.host = host
         self.headers = httpx.Headers() if headers is None else headers
+
+
+async def _keep_location(answer: httpx.Response) -> None:
+    """Take ``Location`` out of httpx's sight: it reads it even when it is not to follow, and may stumble."""
+    if "location" in answer.headers:
+        answer.extensions[_LOCATION] = answer.headers.pop("location")
 
 
 class _Bearer(httpx.Auth):
@@ -97,6 +104,9 @@ class Exchange:
         tracer: Callable[[Trace], None] | None,
     ) -> None:
         self._http = http
+        hooks = http.event_hooks
+        if _keep_location not in hooks["response"]:
+            http.event_hooks = {**hooks, "response": [*hooks["response"], _keep_location]}
         self._api = api_url
         self._token_url = token_url
         self._clock = clock
@@ -119,14 +129,15 @@ class Exchange:
         )
         answer, moved = await self._send(request, token, ask.operation, attempt), False
         for _ in range(_HOPS):
-            if answer.status_code not in _FOLLOWED or "location" not in answer.headers:
+            location = answer.extensions.get(_LOCATION)
+            if answer.status_code not in _FOLLOWED or not location:
                 break
             same = answer.status_code in (307, 308)
             if not same and ask.method != "GET":
                 break
-            found = self._hosts.follow(answer.request.url, answer.headers["location"])
+            found = self._hosts.follow(answer.request.url, location)
             if found is None:
-                raise Elsewhere(host_of(answer.request.url, answer.headers["location"]), answer.headers)
+                raise Elsewhere(host_of(answer.request.url, location), answer.headers)
             moved = moved or not same
             body = ask.body if same else None
             request = self._http.build_request(
