@@ -243,10 +243,12 @@ class Sandbox:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self.store is not None:
-            self.store.save(self.tenant, self.clock.now())
-            self.store.close()
-            self.store = None
+        store, self.store = self.store, None
+        if store is not None:
+            try:
+                store.save(self.tenant, self.clock.now())
+            finally:
+                store.close()
 
     async def run_due(self) -> int:
         """Let everything happen whose time has come; returns how many."""

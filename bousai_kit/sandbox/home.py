@@ -89,10 +89,12 @@ class HomeSandbox(Sandbox):
             if self.store is not None:
                 self.store.save(self.tenant, self.clock.now())
                 self.store.promise(None)
-            await super().stop()
         finally:
-            if self.lock is not None:
-                self.lock.release()
+            try:
+                await super().stop()
+            finally:
+                if self.lock is not None:
+                    self.lock.release()
 
 
 class JoinedSandbox:

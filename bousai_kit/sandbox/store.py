@@ -34,15 +34,18 @@ class Store:
     Raises
     ------
     ConfigError
-        The file is not a tenant, or of a later version.
+        The file is not a tenant, of a later version, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+        except (OSError, sqlite3.OperationalError):
+            raise _unwritable(path) from None
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=OFF")
@@ -54,9 +57,10 @@ class Store:
             self._db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (VERSION,))
             version = self.meta("version")
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
             self._db.close()
-            raise _unusable(path) from None
+            broken = not isinstance(error, sqlite3.OperationalError) or "no such column" in str(error)
+            raise (_unusable if broken else _unwritable)(path) from None
         if version != VERSION:
             self._db.close()
             raise _unusable(path)
@@ -131,9 +135,11 @@ class Store:
                 db.executemany("DELETE FROM entity WHERE tbl = ? AND key = ?", gone)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('reading', ?)", (now.isoformat(),))
             db.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise _unwritable(self.path) from None
             raise
 
     def close(self) -> None:
@@ -164,6 +170,14 @@ def _later(*readings: str | None) -> datetime | None:
 
 def _dump(entity: dict[str, Any]) -> str:
     return json.dumps(entity, ensure_ascii=False, separators=(",", ":"))
+
+
+def _unwritable(path: Path) -> ConfigError:
+    return ConfigError(
+        f"練習用テナントのファイル（{path.name}）に書き込めません。",
+        setting="BOUSAI_HOME",
+        hint=f"フォルダ「{path.parent}」の権限とディスクの空き容量を確認してから、もう一度実行してください。",
+    )
 
 
 def _unusable(path: Path) -> ConfigError:
