@@ -45,6 +45,7 @@ if "get_config" in globals():  # loaded by JupyterLab, not by a test
     c.LabApp.news_url = None
     c.LabApp.extension_manager = "readonly"
     c.LabServerApp.blocked_extensions_uris = ""
+    c.LabApp.extra_labextensions_path = [os.path.join(os.path.dirname(__file__), "labextensions")]
     starter = os.environ.pop("BOUSAI_LAB_PARENT", "")
     if os.name == "posix" and starter:
         threading.Thread(target=end_with, args=(int(starter),), daemon=True).start()
