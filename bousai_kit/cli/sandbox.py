@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
             int, typer.Option(min=0, max=65535, help="API のポート番号（0 は空いている番号）。")
         ] = 0,
         faults: Annotated[Path | None, typer.Option(help="わざと起こす障害の設定（TOML）。")] = None,
-        time_scale: Annotated[float, typer.Option(min=0.01, max=100000, help="時計の速さ（倍率）。")] = 1.0,
+        time_scale: Annotated[float, typer.Option(min=0.01, max=10000, help="時計の速さ（倍率）。")] = 1.0,
         env_file: Annotated[
             Path | None, typer.Option(help="接続設定を書くファイル（既定は一時フォルダ）。")
         ] = None,
