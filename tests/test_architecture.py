@@ -28,6 +28,7 @@ FLOORS = {  # higher numbers may import lower ones
     "records": 3,
     "watch": 3,
     "receiving": 4,
+    "rehearsal": 4,
     "workbench": 4,
     "doctor": 4,
     "lab": 5,

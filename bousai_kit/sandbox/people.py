@@ -21,9 +21,21 @@ from bousai_kit.sandbox.tenant import Entity, Tenant
 if TYPE_CHECKING:
     from bousai_kit.sandbox.core import Sandbox
 
-__all__ = ["DUE_HANDLERS", "LISTENERS", "answer", "learn", "profile", "receive", "rings", "truth"]
+__all__ = [
+    "DUE_HANDLERS",
+    "FIRST_LOGIN",
+    "LISTENERS",
+    "answer",
+    "first_login_now",
+    "learn",
+    "profile",
+    "receive",
+    "rings",
+    "truth",
+]
 
 ORDERS = ("避難", "開設", "参集")
+FIRST_LOGIN = "people.first_login"
 
 
 # -- who they are -----------------------------------------------------------------------------------
@@ -228,13 +240,21 @@ def _created(sandbox: Sandbox, payload: dict[str, Any]) -> None:
     after = people_model.first_login_s(tenant.seed, profile(tenant, user), by_mail=by_mail)
     if after is not None:
         due = sandbox.clock.now() + timedelta(seconds=after)
-        tenant.schedule(due, "people.first_login", {"u": payload["id"]})
+        tenant.schedule(due, FIRST_LOGIN, {"u": payload["id"]})
 
 
 async def _first_login(sandbox: Sandbox, payload: dict[str, Any]) -> None:
     from bousai_kit.sandbox.directory_state import first_login
 
     first_login(sandbox, payload["u"])
+
+
+async def first_login_now(sandbox: Sandbox, key: str) -> None:
+    """Bring a first login forward that is due later (`key` of the table ``due``)."""
+    entry = sandbox.tenant.table("due").get(key)
+    if entry is not None and entry["kind"] == FIRST_LOGIN:
+        sandbox.tenant.cancel(key)
+        await _first_login(sandbox, entry["payload"])
 
 
 def _changed(sandbox: Sandbox, payload: dict[str, Any]) -> None:
@@ -283,6 +303,6 @@ def truth(sandbox: Sandbox) -> dict[str, Any]:
 DUE_HANDLERS: dict[str, DueHandler] = {
     "people.answer": _answer,
     "people.leave": _leave,
-    "people.first_login": _first_login,
+    FIRST_LOGIN: _first_login,
 }
 LISTENERS = {"user.created": _created, "user.changed": _changed}

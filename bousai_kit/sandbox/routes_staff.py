@@ -1,6 +1,7 @@
-"""The admin host's hand on simulated staff: let one of them tap, type, send, open, leave, invite the bot, now.
+"""The admin host's hand on simulated staff: let one of them tap, type, send, open, leave, invite the bot.
 
-No part of the vendor's API: tests and demonstrations use it. ``user`` is a user id or login id; ``bot`` defaults to the first bot.
+No part of the vendor's API: tests and demonstrations use it. ``user`` is a user id or login id; ``bot``
+defaults to the first bot. ``POST /staff/login`` lets everybody log in who is still going to.
 """
 
 from __future__ import annotations
@@ -129,6 +130,14 @@ def _profile(call: Call) -> Reply:
     )
 
 
+async def _login(call: Call) -> Reply:
+    """Everybody whose first login is still to come logs in now; who never will stays out."""
+    due = [key for key, entry in call.tenant.table("due").items() if entry["kind"] == people.FIRST_LOGIN]
+    for key in due:
+        await people.first_login_now(call.sandbox, key)
+    return Reply(200, {"count": len(due)})
+
+
 def _op(name: str, handler: Any, success: int = 204) -> Operation:
     path = f"/staff/{name}"
     return Operation(f"admin.{name}", "POST", path, (), handler, success=success, host="admin", limit="none")
@@ -141,5 +150,6 @@ OPERATIONS: tuple[Operation, ...] = (
     _op("open", _open),
     _op("leave", _leave),
     _op("invite", _invite, 201),
+    _op("login", _login, 200),
     Operation("admin.staff", "GET", "/staff/{userId}", (), _profile, host="admin", limit="none"),
 )

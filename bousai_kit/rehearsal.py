@@ -1,0 +1,157 @@
+"""The state that a notebook needs on an empty sandbox: people from the sample roster, and a drill.
+
+Only ever on profile ``sandbox``; what is there already is left as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bousai_kit.errors import GuardError
+
+if TYPE_CHECKING:
+    from bousai_kit.workbench import Workbench
+
+__all__ = ["ensure_drill", "ensure_onboarded"]
+
+Tell = Callable[[int, int, str], None]
+MOST_LOG_IN = timedelta(hours=24)
+
+
+async def ensure_onboarded(
+    bench: Workbench,
+    roster_path: str | Path,
+    orgunits_path: str | Path | None = None,
+    tell: Tell | None = None,
+) -> int:
+    """Bring the people of a roster into an empty sandbox and let them log in.
+
+    Parameters
+    ----------
+    bench : Workbench
+        Of profile ``sandbox``.
+    roster_path, orgunits_path : path
+        Roster, and its organisation.
+    tell : callable, optional
+        ``tell(done, total, text)``.
+
+    Returns
+    -------
+    int
+        Accounts that were made; 0: the tenant has members already.
+
+    Raises
+    ------
+    GuardError
+        The tenant is no sandbox.
+    RosterError
+        The roster cannot be used.
+    """
+    from bousai_kit.onboarding.apply import apply_plan
+    from bousai_kit.onboarding.plan import build_plan
+    from bousai_kit.onboarding.plan_file import prepare_plan
+    from bousai_kit.onboarding.tenant_view import read_tenant
+    from bousai_kit.roster import read_roster, require_ok
+
+    _only_in_the_sandbox(bench)
+    members = 0
+    async for user in bench.client.users.list(count=2):
+        members += not user.get("isAdministrator")
+        if members:
+            return 0
+    orgunits = Path(orgunits_path) if orgunits_path is not None else None
+    roster = await asyncio.to_thread(read_roster, Path(roster_path), orgunits=orgunits)
+    require_ok(roster)
+    view = await read_tenant(bench.client, domain_id=bench.domain_id)
+    plan = prepare_plan(build_plan(roster, view), bench.home)
+    result = await apply_plan(
+        plan,
+        client=bench.client,
+        ledger=bench.ledger,
+        clock=bench.clock,
+        home=bench.home,
+        domain_id=bench.domain_id,
+        tell=tell,
+    )
+    await let_everybody_log_in(bench)
+    return result.created
+
+
+async def let_everybody_log_in(bench: Workbench) -> None:
+    """Let the simulated staff log in: a virtual clock waits a day, a served one is asked to hurry."""
+    import httpx
+
+    _only_in_the_sandbox(bench)
+    if math.isinf(bench.clock.speed):
+        await bench.clock.sleep(MOST_LOG_IN.total_seconds())
+        return
+    assert bench.sandbox is not None
+    async with httpx.AsyncClient(trust_env=False, timeout=60.0) as http:
+        (await http.post(f"{bench.sandbox.admin_url}/staff/login", json={})).raise_for_status()
+
+
+async def ensure_drill(
+    bench: Workbench, scenario_path: str | Path, roster_path: str | Path, tell: Tell | None = None
+) -> str:
+    """The newest drill of the ledger, else one that is held now and closed.
+
+    Returns
+    -------
+    str
+        Its id.
+
+    Raises
+    ------
+    GuardError
+        The tenant is no sandbox.
+    ScenarioError, RosterError
+        A file cannot be used.
+    """
+    from bousai_kit.drills import Conductor, close_drill, list_drills, load_scenario, plan_drill
+    from bousai_kit.drills.state import DrillState
+    from bousai_kit.roster import read_roster
+
+    found = await list_drills(bench.ledger)
+    if found:
+        return found[0].drill_id
+    _only_in_the_sandbox(bench)
+    plan = await plan_drill(
+        await asyncio.to_thread(load_scenario, Path(scenario_path)),
+        await asyncio.to_thread(read_roster, Path(roster_path)),
+        client=bench.client,
+        ledger=bench.ledger,
+        clock=bench.clock,
+        home=bench.home,
+        bot_id=bench.bot_id,
+        domain_id=bench.domain_id,
+    )
+    conductor = Conductor(
+        plan=plan,
+        client=bench.client,
+        ledger=bench.ledger,
+        clock=bench.clock,
+        home=bench.home,
+        bot_id=bench.bot_id,
+    )
+
+    def told(state: DrillState) -> None:
+        if tell is not None:
+            tell(state.acked, plan.recipients, "応答を待っています…")
+
+    async with bench.receiving():
+        await conductor.run(tell=told)
+    await close_drill(bench.ledger, plan.drill_id, clock=bench.clock)
+    return plan.drill_id
+
+
+def _only_in_the_sandbox(bench: Workbench) -> None:
+    if not bench.in_sandbox or bench.sandbox is None:
+        raise GuardError(
+            "見本の名簿と訓練は、サンドボックスでだけ使えます。",
+            hint="実際の名簿は 10_onboarding、実際の訓練は 20_drill から始めてください。",
+        )
