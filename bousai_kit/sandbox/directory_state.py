@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bousai_kit.sandbox.core import Sandbox
 
 __all__ = [
+    "REFUSED",
     "DUE_HANDLERS",
     "account",
     "begin_use",
@@ -45,6 +46,7 @@ __all__ = [
 
 TWICE_S = 45.0  # between the login that changes the password and the next one
 USER_ID = "user"
+REFUSED = {"expired": "招待期限切れ", "suspended": "一時停止中", "awaiting": "利用開始前"}
 
 
 # -- finding and making -----------------------------------------------------------------------------
@@ -258,7 +260,7 @@ def first_login(sandbox: Sandbox, user_id: str, at: datetime | None = None) -> b
         tenant.schedule(max(at, begin) + timedelta(seconds=600), "people.first_login", {"u": user_id})
         return False
     if expired(sandbox, user, at):
-        note_login(sandbox, user, at, "招待期限切れ")
+        note_login(sandbox, user, at, ok=False, reason=REFUSED["expired"])
         return False
     twice = account(tenant, user_id).get("change", False) and sandbox.choices.password_change_logs_out
     if twice:
@@ -276,10 +278,10 @@ def begin_use(sandbox: Sandbox, user: Entity) -> None:
     sandbox.signal("user.logged_in", id=user["userId"])
 
 
-def note_login(sandbox: Sandbox, user: Entity, at: datetime, reason: str = "") -> None:
-    """A row of the ``auth`` log; with a reason: refused."""
-    fields = {"user": user["userId"], "ok": not reason}
-    sandbox.tenant.audit("auth", at, **fields, **({"reason": reason} if reason else {}))
+def note_login(sandbox: Sandbox, user: Entity, at: datetime, *, ok: bool = True, reason: str = "") -> None:
+    """A row of the ``auth`` log; `reason` "": a wrong password."""
+    fields = {"reason": reason} if reason else {}
+    sandbox.tenant.audit("auth", at, user=user["userId"], ok=ok, **fields)
 
 
 def wait_for_activation(sandbox: Sandbox, user: Entity, now: datetime) -> Entity:

@@ -9,6 +9,7 @@ from bousai_kit.sandbox.auth import revoke_all
 from bousai_kit.sandbox.content_parts import string
 from bousai_kit.sandbox.departures import suspend
 from bousai_kit.sandbox.directory_state import (
+    REFUSED,
     account,
     begin_use,
     expired,
@@ -49,7 +50,7 @@ def attempt_login(sandbox: Sandbox, user: Entity, password: str, new_password: s
     elif user["isPending"] and expired(sandbox, user, at):
         refused = "expired"
     if refused:
-        note_login(sandbox, user, at, "" if refused == "wrong" else refused)
+        note_login(sandbox, user, at, ok=False, reason=REFUSED.get(refused, ""))
         if refused == "wrong" and not user["isDeleted"]:
             failures = known.get("failures", 0) + 1
             set_account(tenant, user_id, failures=failures)
