@@ -9,13 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bousai_kit.errors import ConfigError, GuardError
+from bousai_kit.errors import GuardError
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.carry import Carrier, Tell
 from bousai_kit.onboarding.drift import check_drift
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.journal import Journal
-from bousai_kit.onboarding.passwords import PlanSecret, secret_mark
+from bousai_kit.onboarding.passwords import PlanSecret
 from bousai_kit.onboarding.plan_file import keep_copy, plan_digest
 from bousai_kit.onboarding.steps import Work
 from bousai_kit.onboarding.tenant_view import read_tenant
@@ -188,13 +188,10 @@ def _check_secret(plan: Plan, journal: Journal, secret: PlanSecret) -> None:
     if not waiting:
         return
     made_here = not plan.secret_mark and not journal.states and not journal.secret_ended
-    found = secret.ensure() if made_here else secret.read()
-    if plan.secret_mark and secret_mark(found) != plan.secret_mark:
-        raise ConfigError(
-            "この計画の初期パスワードの秘密が、計画を作ったときのものと違います。",
-            setting="BOUSAI_HOME",
-            hint="計画を作ったのと同じ BOUSAI_HOME で実行してください。",
-        )
+    if made_here:
+        secret.ensure()
+    else:
+        secret.matching(plan.secret_mark)
 
 
 def _about(plan: Plan) -> dict[str, Any]:

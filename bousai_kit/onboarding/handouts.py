@@ -163,7 +163,7 @@ def render_pdf(slips: Sequence[Slip], *, text: Mapping[str, Any], font: Path | N
             }
         )
     document = {"slips": pages, "text": text, "font": family, "mono": ["DejaVu Sans Mono", family]}
-    result = typst.compile(
+    result: Any = typst.compile(  # type: ignore[misc]  # its stub leaves a type variable open
         (_HERE / "handout.typ").read_bytes(),
         font_paths=[str(file.parent)],
         ignore_system_fonts=True,

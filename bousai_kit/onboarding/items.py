@@ -190,7 +190,8 @@ class Plan:
     @property
     def nothing_to_do(self) -> bool:
         """The tenant is already as the roster wants it."""
-        actions = {item.action for item in (*self.units, *self.positions, *self.groups)}
+        actions = {one.action for one in self.units} | {one.action for one in self.positions}
+        actions |= {one.action for one in self.groups}
         return not (actions - {"unchanged"} or self.suspend or self.count("create") or self.count("update"))
 
     def as_json(self) -> dict[str, Any]:

@@ -63,6 +63,28 @@ class PlanSecret:
         """It can still be used."""
         return self.path.is_file()
 
+    @property
+    def left_over(self) -> bool:
+        """It, or what an interrupted end left of it, is still on the disk."""
+        return self.exists or self._ending.is_file()
+
+    def matching(self, mark: str) -> bytes:
+        """The secret that made this mark ("": any).
+
+        Raises
+        ------
+        ConfigError
+            See `read`; or it is another one.
+        """
+        found = self.read()
+        if mark and secret_mark(found) != mark:
+            raise ConfigError(
+                "この計画の初期パスワードの秘密が、計画を作ったときのものと違います。",
+                setting="BOUSAI_HOME",
+                hint="計画を作ったのと同じ BOUSAI_HOME で実行してください。",
+            )
+        return found
+
     def read(self) -> bytes:
         """The secret.
 

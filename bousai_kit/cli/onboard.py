@@ -1,0 +1,272 @@
+"""``bousai onboard``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import Bar, Json, Yes, bench_for_cli, confirm, emit, note, run
+
+if TYPE_CHECKING:
+    from ..onboarding.apply import ApplyResult
+    from ..onboarding.items import Plan
+
+__all__ = ["register"]
+
+RosterFile = Annotated[Path, typer.Argument(metavar="ROSTER", help="名簿（CSV か XLSX）。")]
+OrgUnits = Annotated[Path | None, typer.Option(metavar="F", help="組織の一覧（CSV か XLSX）。")]
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN.json", help="onboard plan が作った計画。")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    onboard = typer.Typer(help="名簿からアカウントを登録し、ログインまで見届けます。", no_args_is_help=True)
+    app.add_typer(onboard, name="onboard")
+
+    @onboard.command()
+    def check(roster: RosterFile, orgunits: OrgUnits = None, as_json: Json = False) -> None:
+        """名簿を確かめます（通信しません）。"""
+
+        def main() -> int:
+            from ..roster import check_roster
+
+            found = check_roster(roster, orgunits)
+            emit(found.as_json(), found.render_text, as_json)
+            return 0 if found.ok else 2
+
+        run(main)
+
+    @onboard.command()
+    def plan(
+        roster: RosterFile,
+        orgunits: OrgUnits = None,
+        leavers: Annotated[
+            str,
+            typer.Option(
+                metavar="keep|suspend", help="名簿にない人：そのまま（keep）か一時停止（suspend）。"
+            ),
+        ] = "keep",
+        max_leavers: Annotated[
+            int | None, typer.Option(min=0, metavar="N", help="一時停止してよい人数の上限。")
+        ] = None,
+        out: Annotated[Path | None, typer.Option(metavar="PLAN.json", help="計画の書き出し先。")] = None,
+        as_json: Json = False,
+    ) -> None:
+        """名簿とテナントを比べ、登録計画を作ります（何も変更しません）。"""
+        if leavers not in ("keep", "suspend"):
+            raise typer.BadParameter("keep か suspend を指定してください", param_hint="--leavers")
+
+        async def main() -> int:
+            from ..onboarding import build_plan, prepare_plan, read_tenant, save_plan
+            from ..roster import read_roster, require_ok
+
+            people = require_ok(read_roster(roster, orgunits=orgunits))
+            async with bench_for_cli() as bench:
+                view = await read_tenant(bench.client, domain_id=bench.domain_id)
+                made = build_plan(people, view, leavers=leavers, max_leavers=max_leavers)
+                document = made.as_json()
+                if out is not None:
+                    made = prepare_plan(made, bench.home)
+                    save_plan(made, out)
+                    document["file"] = str(out)
+            emit(document, lambda: _plan_text(made, out), as_json)
+            return 0
+
+        run(main)
+
+    @onboard.command()
+    def apply(plan: PlanFile, yes: Yes = False, as_json: Json = False) -> None:
+        """計画を実行します。途中で止まっても、同じコマンドで続きから再開します。"""
+
+        async def main() -> int:
+            from ..onboarding import apply_plan, load_plan
+
+            made = load_plan(plan)
+            async with bench_for_cli() as bench:
+                question = "\n".join([f"接続先：{bench.settings.profile}", *_plan_lines(made)])
+                confirm(question, yes=yes or bench.in_sandbox)
+                bar = Bar("登録", made.calls)
+                try:
+                    result = await apply_plan(
+                        made,
+                        client=bench.client,
+                        ledger=bench.ledger,
+                        clock=bench.clock,
+                        home=bench.home,
+                        domain_id=bench.domain_id,
+                        tell=bar.update,
+                    )
+                finally:
+                    bar.close()
+            emit(result.as_json(), lambda: _apply_text(result), as_json)
+            return 0 if result.complete else 1
+
+        run(main)
+
+    @onboard.command()
+    def undo(
+        apply_id: Annotated[str, typer.Argument(metavar="APPLY_ID", help="onboard apply の結果にある ID。")],
+        yes: Yes = False,
+        as_json: Json = False,
+    ) -> None:
+        """登録を、できる範囲で取り消します。取り消せないものを先に示します。"""
+
+        async def main() -> int:
+            from ..onboarding import plan_undo, undo_apply
+
+            async with bench_for_cli() as bench:
+                given: dict[str, Any] = {
+                    "client": bench.client,
+                    "ledger": bench.ledger,
+                    "home": bench.home,
+                    "domain_id": bench.domain_id,
+                }
+                preview = await plan_undo(apply_id, **given)
+                for sentence in preview.sentences():
+                    note(sentence)
+                confirm(f"接続先：{bench.settings.profile}", yes=yes or bench.in_sandbox)
+                bar = Bar("取り消し")
+                try:
+                    result = await undo_apply(apply_id, clock=bench.clock, tell=bar.update, **given)
+                finally:
+                    bar.close()
+            text = f"{result.undone:,} 件を取り消しました（失敗 {len(result.failed):,} 件、"
+            text += f"取り消せないもの {len(result.impossible):,} 件）。"
+            emit(result.as_json(), "\n".join([text, *_items(result.failed)]), as_json)
+            return 1 if result.failed or result.left else 0
+
+        run(main)
+
+    @onboard.command()
+    def status(
+        roster: Annotated[
+            Path | None, typer.Option(metavar="ROSTER", help="この名簿の人を数えます（省略時は登録した人）。")
+        ] = None,
+        as_json: Json = False,
+    ) -> None:
+        """登録した人のログイン状況を数えます。"""
+
+        async def main() -> int:
+            from ..onboarding import onboarding_status
+            from ..roster import read_roster
+
+            people = None if roster is None else read_roster(roster)
+            async with bench_for_cli() as bench:
+                found = await onboarding_status(
+                    bench.client, bench.ledger, domain_id=bench.domain_id, roster=people
+                )
+            lines = [
+                f"対象 {found.planned:,} 名、登録済み {found.created:,} 名、"
+                f"ログイン済み {found.active:,} 名、登録待ち {found.pending:,} 名、"
+                f"Bot の反応あり {found.reachable:,} 名"
+            ]
+            for name, counts in found.by_device_os.items():
+                lines.append(f"  端末 {name}：{counts['active']:,}/{counts['planned']:,} 名がログイン済み")
+            lines += [f"  要対応 職員番号 {one['staff_number']}：{one['reason']}" for one in found.stuck]
+            emit(found.as_json(), "\n".join(lines), as_json)
+            return 0
+
+        run(main)
+
+    @onboard.command()
+    def handouts(
+        plan: PlanFile,
+        out: Annotated[Path | None, typer.Option(metavar="DIR", help="配付資料の書き出し先。")] = None,
+        destroy: Annotated[
+            bool, typer.Option("--destroy", help="配付後に、初期パスワードの元になる秘密を破棄します。")
+        ] = False,
+        single: Annotated[bool, typer.Option("--single", help="1 人 1 ファイルの zip にします。")] = False,
+        as_json: Json = False,
+    ) -> None:
+        """配付資料（1 人 1 ページ、初期パスワードと QR コード）を作ります。"""
+        if out is None and not destroy:
+            raise typer.BadParameter("--out か --destroy を指定してください", param_hint="--out / --destroy")
+
+        async def main() -> int:
+            from ..onboarding import destroy_secret, handouts_for_plan, load_plan
+
+            made = load_plan(plan)
+            document: dict[str, Any] = {"files": [], "pages": 0}
+            lines = []
+            async with bench_for_cli(offline=True) as bench:
+                if out is not None:
+                    bar = Bar("配付資料", len(made.creates))
+                    written = await handouts_for_plan(
+                        made,
+                        ledger=bench.ledger,
+                        home=bench.home,
+                        out=out,
+                        font=bench.settings.font,
+                        single=single,
+                        progress=bar.update,
+                    )
+                    bar.close()
+                    document |= written.handouts.as_json()
+                    lines += [f"{written.handouts.pages:,} ページを作りました。", *document["files"]]
+                    if written.not_created:
+                        note(f"アカウントがまだない {written.not_created:,} 名のページはありません。")
+                    if not written.applied and written.handouts.pages:
+                        note("この計画はまだ実行されていません。配付は onboard apply の後にしてください。")
+                if destroy:
+                    document["destroyed"] = await destroy_secret(made, ledger=bench.ledger, home=bench.home)
+                    lines.append("初期パスワードの元になる秘密を破棄しました。")
+            emit(document, "\n".join(lines), as_json)
+            return 0
+
+        run(main)
+
+
+def _plan_lines(plan: Plan) -> list[str]:
+    units, groups = plan.as_json()["orgunits"], plan.as_json()["groups"]
+    minutes = max(1, round(plan.eta_s / 60))
+    return [
+        f"新規登録 {plan.count('create'):,} 名、変更 {plan.count('update'):,} 名、"
+        f"変更なし {plan.count('unchanged'):,} 名、一時停止 {len(plan.suspend):,} 名、"
+        f"競合 {plan.count('conflict'):,} 名、名簿外でそのまま {plan.left_alone:,} 名",
+        f"組織の新規 {units['create']:,}・変更 {units['update']:,}、"
+        f"グループの新規 {groups['create']:,}・変更 {groups['update']:,}",
+        f"通信 {plan.calls:,} 回、およそ {minutes:,} 分",
+        *(f"注意：{sentence}" for sentence in plan.notes),
+    ]
+
+
+def _plan_text(plan: Plan, out: Path | None) -> str:
+    from ..onboarding.plan import LABELS
+
+    lines = [f"計画 {plan.plan_id}", *_plan_lines(plan)]
+    for item in plan.of("update")[:50]:
+        changed = "、".join(f"{LABELS[name]}「{old}」→「{new}」" for name, (old, new) in item.changes.items())
+        lines.append(f"  変更 {item.person.row} 行目 職員番号 {item.person.staff_number}：{changed}")
+    for item in plan.of("conflict"):
+        lines.append(f"  競合 {item.person.row} 行目 職員番号 {item.person.staff_number}：{item.reason}")
+    if out is not None:
+        lines.append(
+            f"計画を {out} に保存しました。確認したら `bousai onboard apply {out}` を実行してください。"
+        )
+    else:
+        lines.append("実行するには --out PLAN.json を付けて計画を保存してください。")
+    return "\n".join(lines)
+
+
+def _apply_text(result: ApplyResult) -> str:
+    lines = [
+        f"{result.done:,} 件を実行しました（実行済み {result.skipped:,} 件、失敗 {len(result.failed):,} 件、"
+        f"未確定 {len(result.unknown):,} 件、{result.elapsed_s:,.0f} 秒）。登録 ID：{result.apply_id}"
+    ]
+    lines += _items((*result.failed, *result.unknown))
+    if result.rejects is not None:
+        lines.append(f"登録できなかった行：{result.rejects}（直して、もう一度 onboard plan に使えます）")
+    if not result.complete:
+        lines.append("同じコマンドをもう一度実行すると、残りを続けます。")
+    return "\n".join(lines)
+
+
+def _items(items: Any) -> list[str]:
+    return [
+        f"  {one['row']} 行目 職員番号 {one['staff_number']}：{one['reason']}"
+        if one.get("staff_number")
+        else f"  {one['step']}：{one['reason']}"
+        for one in items
+    ]
