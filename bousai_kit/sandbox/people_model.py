@@ -49,10 +49,10 @@ class _Role:
 
 
 ROLES = {
-    "crisis": _Role(0.93, 40.0, 0.04),
-    "liaison": _Role(0.82, 75.0, 0.09),
-    "staff": _Role(0.74, 105.0, 0.13),
-    "head": _Role(0.68, 130.0, 0.14, deputy=0.30),
+    "crisis": _Role(0.93, 40.0, 0.06),
+    "liaison": _Role(0.82, 75.0, 0.13),
+    "staff": _Role(0.74, 105.0, 0.16),
+    "head": _Role(0.68, 130.0, 0.18, deputy=0.30),
     "executive": _Role(0.50, 180.0, 0.20, deputy=0.50),
 }
 SLOW_MEDIAN_S = 700.0

@@ -204,8 +204,18 @@ async def lab(
         clock = VirtualClock(store.reading() or START)
     else:
         tenant = new_tenant(people, seed=seed)
-    sandbox = build(tenant, clock=clock, choices=choices, faults=faults, store=store, **more)
-    receiver = Receiver(clock, sandbox.credentials.bot_secret)
+    async with opened(tenant, clock=clock, choices=choices, faults=faults, store=store, **more) as bench:
+        yield bench
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    tenant: Tenant, *, clock: Clock | None = None, choices: Choices | None = None, **more: Any
+) -> AsyncIterator[Lab]:
+    """A running sandbox of any tenant, with a receiver; no defect may have shown up in it."""
+    running = clock or VirtualClock(START)
+    sandbox = build(tenant, clock=running, choices=choices, **more)
+    receiver = Receiver(running, sandbox.credentials.bot_secret)
     sandbox.connect_receiver(receiver)
     await sandbox.start()
     try:
