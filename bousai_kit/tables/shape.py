@@ -51,7 +51,7 @@ def assemble(
     Parameters
     ----------
     missing_formulas : frozenset of (int, int)
-        Row numbers and column indexes; a row with one is kept even when it is blank otherwise.
+        Row numbers and column indexes; below a header, one keeps a row that is blank otherwise.
     widen : bool
         Whether cells beyond the header are columns without one (a sheet), not a misread line (a CSV).
 
@@ -67,25 +67,29 @@ def assemble(
     header = list(records[at])
     while header and not header[-1].strip():
         header.pop()
-    formula_rows = {row for row, _ in missing_formulas}
-    rows: list[tuple[str, ...]] = []
-    numbers: list[int] = []
+    titled = len(header)
+    missing = frozenset((row, place) for row, place in missing_formulas if row > at + 1 and place < titled)
+    kept = {row for row, _ in missing}
+    ends = {}
     for number, record in enumerate(records[at + 1 :], at + 2):
         end = len(record)
         while end and not record[end - 1].strip():
             end -= 1
-        if end or number in formula_rows:
-            rows.append(tuple(record[:end]))
-            numbers.append(number)
-    width = max(map(len, rows), default=0) if widen else min(len(records[at]), max(map(len, rows), default=0))
-    header += [""] * (width - len(header))
-    width = len(header)
+        if end or number in kept:
+            ends[number] = end
+    width = max(ends.values(), default=0)
+    width = max(titled, width if widen else min(width, len(records[at])))
+    header += [""] * (width - titled)
+    rows = []
+    for number, end in ends.items():
+        record = records[number - 1][: max(end, width)]
+        rows.append(tuple(record) if len(record) >= width else (*record, *[""] * (width - len(record))))
     return Table(
         header=tuple(header),
-        rows=tuple(row if len(row) >= width else (*row, *[""] * (width - len(row))) for row in rows),
-        row_numbers=tuple(numbers),
+        rows=tuple(rows),
+        row_numbers=tuple(ends),
         encoding=encoding,
-        missing_formulas=missing_formulas,
+        missing_formulas=missing,
         header_row=at + 1,
         delimiter=delimiter,
         sheet=sheet,

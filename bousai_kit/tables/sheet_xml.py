@@ -10,13 +10,20 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-__all__ = ["Facts", "extent", "facts", "sheet_paths", "zero_formats"]
+__all__ = ["Facts", "extent", "facts", "sheet_paths", "without_blanks", "zero_formats"]
 
+_CELL = re.compile(rb"<(?:\w+:)?c\b[^>]*?\br=[\"']([A-Z]{1,3})([0-9]+)[\"']")
+_ANY_CELL = re.compile(rb"<(?:\w+:)?c[\s/>]")
+_BLANK = re.compile(rb"<(?:\w+:)?c\b[^>]*/>|<(?:\w+:)?c\b[^>]*></(?:\w+:)?c>")
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
-_ERROR = re.compile(rb"\bt=[\"']e[\"']")
-_ROW = re.compile(rb"<(?:\w+:)?row\b[^>]*?\br=[\"']([0-9]+)[\"']")
-_COLUMN = re.compile(rb"\br=[\"']([A-Z]{1,3})[0-9]+[\"']")
-_FILLED = re.compile(rb"<(?:\w+:)?c\b[^>]*?\br=[\"']([A-Z]{1,3})([0-9]+)[\"'](?:[^>]*[^/>])?>")
+_ERROR = re.compile(rb"<(?:\w+:)?c\b([^>]*\bt=[\"']e[\"'][^>]*)>")
+_COMPUTED = re.compile(  # a cell's attributes, its formula, its value
+    rb"<(?:\w+:)?c\b([^>]*)>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*"
+    rb"(?:<(?:\w+:)?v\b(?:[^>]*/>|[^>]*>([^<]*)</(?:\w+:)?v>))?"
+)
+_PLACE = re.compile(rb"\br=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")
+_TEXT = re.compile(rb"\bt=[\"']str[\"']")
+_NOT_A_NUMBER = re.compile(rb"\bt=[\"'](?!n)")
 _ZEROS = re.compile(r"(0{2,})(?:[;_@].*)?")
 _REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _RELATIONS = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
@@ -76,25 +83,42 @@ def zero_formats(parts: zipfile.ZipFile) -> dict[str, int]:
     return styles
 
 
-def extent(xml: bytes, limit: int) -> tuple[int, int]:
-    """Rows and columns up to the farthest cell that holds anything; a rough bound when below `limit`."""
-    rows = max(map(int, _ROW.findall(xml)), default=0)
-    columns = max((_index(name.decode()) + 1 for name in set(_COLUMN.findall(xml))), default=0)
-    if rows * columns <= limit:
-        return rows, columns
-    rows = columns = 0
-    for name, row in _FILLED.findall(xml):
-        rows, columns = max(rows, int(row)), max(columns, _index(name.decode()) + 1)
-    return rows, columns
+def without_blanks(xml: bytes) -> bytes:
+    """The sheet without cells that hold nothing."""
+    return _BLANK.sub(b"", xml)
+
+
+def extent(xml: bytes) -> tuple[int, int]:
+    """Rows and columns up to the farthest cell, blank ones too."""
+    cells = _CELL.findall(xml)
+    rows = max(map(int, {row for _, row in cells}), default=0)
+    return rows, max((_index(name.decode()) + 1 for name in {name for name, _ in cells}), default=0)
 
 
 def facts(xml: bytes, zeros: Mapping[str, int]) -> Facts:
     """Read a sheet's XML once more, when there is a formula, an error or a format of zeros in it."""
     if not zeros and not _FORMULA.search(xml) and not _ERROR.search(xml):
         return Facts()
-    reader = _Reader(zeros)
-    reader.read(xml)
-    return Facts(frozenset(reader.missing), reader.zeros)
+    if len(_ANY_CELL.findall(xml)) != len(_CELL.findall(xml)):  # some do not say where they are
+        reader = _Reader(zeros)
+        reader.read(xml)
+        return Facts(frozenset(reader.missing), reader.zeros)
+    missing = {_place(attributes) for attributes in _ERROR.findall(xml)}
+    for attributes, value in _COMPUTED.findall(xml):
+        if not value and not _TEXT.search(attributes):
+            missing.add(_place(attributes))
+    shown: dict[tuple[int, int], int] = {}
+    for style, digits in zeros.items():
+        styled = rb"<(?:\w+:)?c\b([^>]*\bs=[\"']" + style.encode() + rb"[\"'](?:[^>]*[^/>])?)>"
+        for attributes in re.findall(styled, xml):
+            if not _NOT_A_NUMBER.search(attributes):
+                shown[_place(attributes)] = digits
+    return Facts(frozenset(missing), shown)
+
+
+def _place(attributes: bytes) -> tuple[int, int]:
+    match = _PLACE.search(attributes)
+    return (int(match[2]), _index(match[1].decode())) if match else (0, 0)
 
 
 class _Reader:

@@ -11,12 +11,15 @@ import zipfile
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import InputError
 from bousai_kit.tables import sheet_xml
 from bousai_kit.tables.model import Recognise, Table
 from bousai_kit.tables.shape import assemble, header_at
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet, CalamineWorkbook
 
 __all__ = ["parse"]
 
@@ -102,25 +105,24 @@ def _read(data: bytes, parts: zipfile.ZipFile, what: str, recognise: Recognise |
 
     paths = sheet_xml.sheet_paths(parts)
     zeros = sheet_xml.zero_formats(parts)
-    with CalamineWorkbook.from_filelike(io.BytesIO(data)) as book:
-        sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
-        sheets.sort(
-            key=lambda sheet: sheet.visible != SheetVisibleEnum.Visible
-        )  # stable: in the book's order
-        fallback: Table | None = None
-        for sheet in sheets:
-            xml = parts.read(paths[sheet.name]) if sheet.name in paths else b""
-            _refuse_vast(xml, sheet.name, what)
-            found = book.get_sheet_by_name(sheet.name)
-            values = found.to_python(skip_empty_area=False)
-            head = [[_text(value) for value in row] for row in values[:40]]
-            at = header_at(head, recognise, strict=recognise is not None)
-            if at is not None or (fallback is None and header_at(head, None) is not None):
-                facts = sheet_xml.facts(xml, zeros)
-                table = _table(values, facts, found.merged_cell_ranges or (), at, what, sheet.name)
-                if at is not None:
-                    return table
-                fallback = table
+    book = CalamineWorkbook.from_filelike(io.BytesIO(data))
+    sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
+    sheets.sort(key=lambda sheet: sheet.visible != SheetVisibleEnum.Visible)  # else in the book's order
+    fallback: Table | None = None
+    for sheet in sheets:
+        path = paths.get(sheet.name, "")
+        xml = parts.read(path) if path else b""
+        found, xml = _sheet(book, parts, path, xml, sheet.name, what)
+        values = found.to_python(skip_empty_area=False)
+        head = [[_text(value) for value in row] for row in values[:40]]
+        at = header_at(head, recognise, strict=recognise is not None)
+        if at is None and (fallback is not None or header_at(head, None) is None):
+            continue
+        merged = found.merged_cell_ranges or ()
+        table = _table(values, sheet_xml.facts(xml, zeros), merged, at, what, sheet.name)
+        if at is not None:
+            return table
+        fallback = table
     if fallback is not None:
         return fallback
     raise InputError(
@@ -129,13 +131,28 @@ def _read(data: bytes, parts: zipfile.ZipFile, what: str, recognise: Recognise |
     )
 
 
-def _refuse_vast(xml: bytes, sheet: str, what: str) -> None:
-    rows, columns = sheet_xml.extent(xml, _MOST_CELLS)
+def _sheet(
+    book: CalamineWorkbook, parts: zipfile.ZipFile, path: str, xml: bytes, sheet: str, what: str
+) -> tuple[CalamineSheet, bytes]:
+    """The sheet and its XML, without far cells that only look different: calamine would keep all between."""
+    from python_calamine import CalamineWorkbook
+
+    rows, columns = sheet_xml.extent(xml)
+    if rows * columns <= _MOST_CELLS:
+        return book.get_sheet_by_name(sheet), xml
+    xml = sheet_xml.without_blanks(xml)
+    rows, columns = sheet_xml.extent(xml)
     if rows * columns > _MOST_CELLS:
         raise InputError(
             f"{what}のシート「{sheet}」は広すぎます（{rows:,} 行 × {columns:,} 列）。",
             hint="表から離れたところにある値を消して、保存し直してください。",
         )
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in dict.fromkeys(parts.namelist()):
+            archive.writestr(name, xml if name == path else parts.read(name))
+    packed.seek(0)
+    return CalamineWorkbook.from_filelike(packed).get_sheet_by_name(sheet), xml
 
 
 def _table(
@@ -147,10 +164,8 @@ def _table(
     sheet: str,
 ) -> Table:
     records = [[_text(value) for value in row] for row in values]
-    width = max((place + 1 for _, place in facts.missing), default=0)
-    for number in {row for row, _ in facts.missing}:
-        records += [[] for _ in range(number - len(records))]
-        records[number - 1] += [""] * (width - len(records[number - 1]))
+    last = max((row for row, _ in facts.missing), default=0)
+    records += [[] for _ in range(last - len(records))]
     for (row, place), digits in facts.zeros.items():
         if row <= len(records) and place < len(records[row - 1]) and records[row - 1][place].isdigit():
             records[row - 1][place] = records[row - 1][place].zfill(digits)
@@ -165,8 +180,9 @@ def _table(
                 and any(c.strip() for c in record)
             ):
                 record[left] = records[top][left]
-    below = frozenset((row, place) for row, place in facts.missing if row > (at or 0) + 1)
-    return assemble(records, at, what=what, encoding="xlsx", sheet=sheet, missing_formulas=below, widen=True)
+    return assemble(
+        records, at, what=what, encoding="xlsx", sheet=sheet, missing_formulas=facts.missing, widen=True
+    )
 
 
 def _text(value: Any) -> str:
