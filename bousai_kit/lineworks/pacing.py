@@ -42,6 +42,7 @@ KNOWN_GAPS_S: Mapping[str, float] = {
 """Seconds between two requests of an operation, repeats included (orgunit-create, audit-log-download)."""
 
 _GUARD_S = 0.02  # the server's clock runs through the same minute a little differently
+_ROUNDED_S = 0.25  # beyond a reset in whole seconds, rounded who knows how
 _PROBE_PATIENCE_S = 3.0  # a probe that hangs does not hold everybody up
 _SHARED_FOR_S = 300.0
 _PEAK_WINDOWS = 30
@@ -137,7 +138,7 @@ class Pacer:
         self._last_answer = -_NEVER
         self._probing = True
         self._left: int | None = None  # the server's word …
-        self._left_from = -_NEVER  # … when it was first given …
+        self._left_from = -_NEVER  # … when it was heard …
         self._left_until = -_NEVER  # … and when it loses its force
         self._shared_until = -_NEVER
         self._spacing = 0.0
@@ -163,7 +164,7 @@ class Pacer:
         if self._left is not None and self._left <= out:
             if out and self._left > 0:
                 return _NEVER
-            at = max(at, self._left_until)
+            at = max(at, self._word_ends())
         if self._spacing:
             at = max(at, self._last_sent + self._spacing)
         if self.gap_s:
@@ -257,7 +258,7 @@ class Pacer:
         if self._oldest > 4 * self.limit + 1000:
             del self._answers[: self._oldest - 2 * self.limit]
             self._oldest = 2 * self.limit
-        if self._left is not None and now >= self._left_until:
+        if self._left is not None and now >= self._word_ends():
             self._left = None
             self._probing = self._probing or now < self._shared_until
         if not self._out and now - self._last_answer > 1.5 * self.window_s:
@@ -269,14 +270,16 @@ class Pacer:
         self._credit_at = now if self._credit_at is None else max(now, self._credit_at)
 
     def _hear(self, limits: Limits, sent: float, now: float) -> None:
-        """Take the server's word; answers that overtook each other count as the lowest of them."""
+        """Take the server's word; a higher one only from a request that left after the lower was heard."""
         remaining = limits.remaining or 0
-        if self._left is None or sent >= self._left_from:
-            self._left, self._left_from = remaining, now
-        else:
-            self._left = min(self._left, remaining)
-        reset = self.window_s if limits.reset_s is None else limits.reset_s
-        self._left_until = now + reset + 0.25  # whole seconds, rounded who knows how
+        if self._left is not None and sent < self._left_from and remaining >= self._left:
+            return  # answers overtook each other
+        self._left, self._left_from = remaining, now
+        self._left_until = now + (self.window_s if limits.reset_s is None else limits.reset_s) + _ROUNDED_S
+
+    def _word_ends(self) -> float:
+        """Alone, the own count protects better than a reset in whole seconds: take its earliest meaning."""
+        return self._left_until if self.shared else self._left_until - 1.0 - _ROUNDED_S
 
     def _learn(self, limits: Limits) -> None:
         if limits.limit is not None and limits.limit != self.limit:
