@@ -286,6 +286,11 @@ def check_may_run(state: DrillState) -> None:
         raise DrillError(f"訓練 {state.drill_id} の計画が台帳にありません。")
     if state.closed_at is not None:
         raise DrillClosed(f"訓練 {state.drill_id} は終了しています。")
+    if not state.people:
+        raise DrillError(
+            "送信できる人が 1 人もいません。",
+            hint="`bousai onboard status` で、登録と初回ログインが済んでいるか確認してください。",
+        )
     if state.kind == "actual" and state.approval is None:
         raise DrillGuardError(
             "実災害の送信には、2 人目の承認が必要です。",
