@@ -211,16 +211,19 @@ def estimate_curves(
     size = np.bincount(g, minlength=len(names))
     at_risk = (np.cumsum(size)[g[starts]] if starts.size else starts) - starts
     # factors and Greenwood's terms of all groups at once; products and sums within each group
-    factor = (at_risk - deaths) / np.maximum(at_risk, 1)
+    silent, lost = at_risk - deaths, counts - deaths
+    # (n₁−d₁)/n₁·(n₂−d₂)/n₂… with n₂ = n₁−d₁ is (n₂−d₂)/n₁: only a censoring leaves a factor, so S stays exact
+    factor = np.where((lost > 0) & (silent > lost), silent / np.maximum(silent - lost, 1), 1.0)
     with np.errstate(divide="ignore"):
-        term = np.where(factor > 0, deaths / (at_risk * np.maximum(at_risk - deaths, 1)), 0.0)
+        term = np.where(silent > 0, deaths / (at_risk * np.maximum(silent, 1)), 0.0)
     bounds = np.searchsorted(g[starts], np.arange(len(names) + 1))
     survival, greenwood = np.empty_like(factor), np.empty_like(factor)
-    for a, b in itertools.pairwise(bounds.tolist()):
-        np.cumprod(factor[a:b], out=survival[a:b])
+    for i, (a, b) in enumerate(itertools.pairwise(bounds.tolist())):
+        survival[a:b] = silent[a:b] / max(1, size[i])
+        survival[a + 1 : b] *= np.cumprod(factor[a : max(a, b - 1)])
         np.cumsum(term[a:b], out=greenwood[a:b])
     lower, upper = _limits(survival, greenwood, np.isin(np.arange(starts.size), bounds[:-1]), at_risk)
-    at, lost = t[starts], counts - deaths
+    at = t[starts]
     curves = []
     for i, (a, b) in enumerate(itertools.pairwise(bounds.tolist())):
         steps: list[Any] = [values[a:b] for values in (at, at_risk, deaths, lost, survival, lower, upper)]
