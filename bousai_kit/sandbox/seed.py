@@ -12,6 +12,7 @@ from typing import Any
 
 from bousai_kit.sandbox.core import modules
 from bousai_kit.sandbox.directory_state import new_user
+from bousai_kit.sandbox.routes_orgunits import blank_orgunit
 from bousai_kit.sandbox.tenant import Tenant
 
 __all__ = ["ADMINISTRATOR", "DOMAIN_ID", "MOST_PENDING", "begin_anew", "found_tenant", "pending_rows"]
@@ -109,32 +110,16 @@ def _place_units(tenant: Tenant, units: Sequence[Any]) -> dict[str, str]:
     """Ids by code; parents come before their children, an unknown parent counts as none."""
     ids = {unit.code: tenant.new_id("orgunit", unit.code) for unit in units}
     for unit in units:
-        tenant.put(
-            "orgunits",
-            ids[unit.code],
-            {
-                "domainId": tenant.domain_id,
-                "orgUnitId": ids[unit.code],
-                "orgUnitExternalKey": unit.code,
-                "orgUnitName": unit.name or unit.code,
-                "i18nNames": [],
-                "email": None,
-                "description": None,
-                "visible": True,
-                "parentOrgUnitId": ids.get(unit.parent_code),
-                "displayOrder": max(1, int(unit.order or 1)),
-                "aliasEmails": [],
-                "canReceiveExternalMail": False,
-                "useMessage": False,
-                "useNote": False,
-                "useCalendar": False,
-                "useTask": False,
-                "useFolder": False,
-                "useServiceNotification": False,
-                "membersAllowedToUseOrgUnitEmailAsRecipient": [],
-                "membersAllowedToUseOrgUnitEmailAsSender": [],
-            },
-        )
+        whole = {
+            **blank_orgunit(tenant.domain_id),
+            "orgUnitId": ids[unit.code],
+            "orgUnitExternalKey": unit.code,
+            "orgUnitName": unit.name or unit.code,
+            "parentOrgUnitId": ids.get(unit.parent_code),
+            "displayOrder": max(1, int(unit.order or 1)),
+        }
+        tenant.put("orgunits", ids[unit.code], whole)
+        tenant.put("used_ids", ids[unit.code], {})
     return ids
 
 
