@@ -49,7 +49,7 @@ def _value(entry: Entity, given: Any, path: str) -> Any:
         link = obj(given, path)
         return {"text": string(link, "text", path, 1000), "link": string(link, "link", path, 1000)}
     if kind == "DATE":
-        return check.day({"value": given}, "value") if isinstance(given, str) else _refuse(path)
+        return check.day({path: given}, path) or _refuse(path)
     if not isinstance(given, str) or len(given) > 1000:
         _refuse(path)
     options = [option["optionName"] for option in entry.get("options") or ()]

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from bousai_kit.sandbox.core import Sandbox
 
 __all__ = [
-    "REFUSED",
     "DUE_HANDLERS",
+    "REFUSED",
     "account",
     "begin_use",
     "blank_user",

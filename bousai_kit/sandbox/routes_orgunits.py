@@ -211,6 +211,7 @@ def _fresh_id(tenant: Tenant, unit: Entity) -> str:
 
 def _told(call: Call, task: str, unit: Entity) -> None:
     noted(call, task, unit["orgUnitName"])
+    call.tenant.caches.pop("people:profiles", None)  # wards and roles are read from the names of units
     call.sandbox.signal("orgunit.changed", id=unit["orgUnitId"])
 
 

@@ -80,17 +80,40 @@ def test_an_initial_password_is_never_given_back_nor_kept_readable() -> None:
 
 
 LOGIN_WRONG = [
-    "a@city-demo", "x" * 41 + "@city-demo", "Taro@city-demo", ".taro@city-demo", "taro.@city-demo",
-    "ta..ro@city-demo", "_taro@city-demo", "ta ro@city-demo", "taro", "@city-demo", "taro@", "太郎@city-demo",
-    "taro@" + "x" * 90, "admin@city-demo", "a@b@c", "taro@-x",
-]  # fmt: skip
+    "a@city-demo",
+    "x" * 41 + "@city-demo",
+    "Taro@city-demo",
+    ".taro@city-demo",
+    "taro.@city-demo",
+    "ta..ro@city-demo",
+    "_taro@city-demo",
+    "ta ro@city-demo",
+    "taro",
+    "@city-demo",
+    "taro@",
+    "太郎@city-demo",
+    "taro@" + "x" * 90,
+    "admin@city-demo",
+    "a@b@c",
+    "taro@-x",
+]
 NAME_WRONG: list[Any] = [
-    {}, {"lastName": ""}, {"lastName": "  "}, {"lastName": "x" * 81},
+    {},
+    {"lastName": ""},
+    {"lastName": "  "},
+    {"lastName": "x" * 81},
     {"lastName": "x" * 41, "firstName": "y" * 40},
-    {"lastName": "試験<"}, {"lastName": "試験", "firstName": "a\tb"}, {"lastName": "試験😀"}, {"lastName": 5},
-    {"lastName": "試験", "phoneticLastName": "しけん"}, {"lastName": "試験", "phoneticFirstName": "taro"},
-    {"lastName": "試験", "phoneticLastName": "ア" * 101}, "試験", None, [],
-]  # fmt: skip
+    {"lastName": "試験<"},
+    {"lastName": "試験", "firstName": "a\tb"},
+    {"lastName": "試験😀"},
+    {"lastName": 5},
+    {"lastName": "試験", "phoneticLastName": "しけん"},
+    {"lastName": "試験", "phoneticFirstName": "taro"},
+    {"lastName": "試験", "phoneticLastName": "ア" * 101},
+    "試験",
+    None,
+    [],
+]
 WRONG: list[tuple[str, Any]] = [
     *(("email", text) for text in LOGIN_WRONG),
     *(("email", value) for value in (None, "", 5, ["a"])),
@@ -157,9 +180,19 @@ def test_a_wrong_property_is_400_and_named() -> None:
 
 
 PASSWORDS_WRONG = [
-    "Ab1-xy7", "Ab1-xy7-" * 3, "abzdefgh", "13572468", "Kx7-mTq9-aaa", "Kx7-mTq9-abc", "Kx7-mTq9-cba",
-    "Kx7-mTq9-123", "Kx7-mTq9-@@@", "Kx7 mTq9-rb", "Kx7-mTq9-ん", "",
-]  # fmt: skip
+    "Ab1-xy7",
+    "Ab1-xy7-" * 3,
+    "abzdefgh",
+    "13572468",
+    "Kx7-mTq9-aaa",
+    "Kx7-mTq9-abc",
+    "Kx7-mTq9-cba",
+    "Kx7-mTq9-123",
+    "Kx7-mTq9-@@@",
+    "Kx7 mTq9-rb",
+    "Kx7-mTq9-ん",
+    "",
+]
 
 
 def test_the_password_policy() -> None:
