@@ -171,7 +171,7 @@ class Analysis:
         }
 
     def table(self, by: str = "") -> pd.DataFrame:
-        """One row a broadcast, or a broadcast and group: a frame for people to look at and sort.
+        """One row a broadcast, or a broadcast and group: a frame for people (NaN: 未到達).
 
         Parameters
         ----------
@@ -191,7 +191,9 @@ class Analysis:
                 row |= {"中央値の下限（秒）": low, "中央値の上限（秒）": high}
                 row |= {f"{int(key) // 60} 分以内の応答率": rate for key, rate in group.ack_rate().items()}
                 rows.append(row)
-        return pd.DataFrame(rows)
+        frame = pd.DataFrame(rows)
+        numbers = [name for name in frame.columns if "秒" in name or "率" in name]
+        return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
 def analyse(source: Broadcasts) -> Analysis:
