@@ -129,7 +129,7 @@ async def apply_plan(
     journal = Journal(ledger, plan.plan_id)
     await journal.refresh()
     _check_journal(plan, journal)
-    secret = PlanSecret(home, plan.plan_id)
+    secret = PlanSecret(home, plan.plan_id, plan.home_mark)
     _check_secret(plan, journal, secret)
     if tell is not None:
         tell(0, 0, "テナントの状態を確認しています…")
@@ -175,7 +175,7 @@ def _check_journal(plan: Plan, journal: Journal) -> None:
             hint="`bousai onboard plan` で新しい計画を作ってください。",
         )
     known = journal.planned
-    if known is not None and known.get("plan_sha256") != plan_digest(replace(plan, secret_mark="")):
+    if known is not None and known.get("plan_sha256") != plan_digest(replace(plan, home_mark="")):
         raise GuardError(
             f"同じ ID（{plan.plan_id}）で内容の違う計画が、すでに実行されています。",
             hint="`bousai onboard plan` で計画を作り直してください。",
@@ -184,21 +184,18 @@ def _check_journal(plan: Plan, journal: Journal) -> None:
 
 def _check_secret(plan: Plan, journal: Journal, secret: PlanSecret) -> None:
     """The passwords of those who are still to be created can be derived here."""
-    waiting = [one for one in plan.creates if not journal.done(f"user.create:{one.person.staff_number}")]
-    if not waiting:
+    steps = [f"user.create:{one.person.staff_number}" for one in plan.creates]
+    if all(journal.done(step) for step in steps):
         return
-    made_here = not plan.secret_mark and not journal.states and not journal.secret_ended
-    if made_here:
-        secret.ensure()
-    else:
-        secret.matching(plan.secret_mark)
+    begun = journal.secret_ended or any(journal.state(step) is not None for step in steps)
+    secret.obtain(made=begun)
 
 
 def _about(plan: Plan) -> dict[str, Any]:
     counts = {name: value for name, value in plan.as_json().items() if name not in ("notes", "eta_s")}
     return {
         **counts,
-        "plan_sha256": plan_digest(replace(plan, secret_mark="")),
+        "plan_sha256": plan_digest(replace(plan, home_mark="")),
         "roster_sha256": plan.roster_sha256,
         "domain_id": plan.domain_id,
     }

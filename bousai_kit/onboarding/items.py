@@ -149,8 +149,8 @@ class Plan:
         Requests that carrying it out takes, reading the tenant again included.
     eta_s : float
         How long that takes at the tenant's limits.
-    secret_mark : str
-        Tells the secret of its passwords from any other, without telling it.
+    home_mark : str
+        Tells the home that made it from any other; "": any may carry it out.
     """
 
     plan_id: str
@@ -169,7 +169,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     calls: int = 0
     eta_s: float = 0.0
-    secret_mark: str = ""
+    home_mark: str = ""
 
     def __repr__(self) -> str:
         return f"<Plan {self.plan_id} create={self.count('create')} update={self.count('update')}>"

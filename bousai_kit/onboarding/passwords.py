@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bousai_kit.errors import ConfigError
 
-__all__ = ["PlanSecret", "derive_password", "is_strong", "plans_folder", "secret_mark"]
+__all__ = ["PlanSecret", "derive_password", "home_mark", "is_strong", "plans_folder"]
 
 LENGTH = 12
 LOWER, UPPER, DIGITS = "abcdefghijkmnpqrstuvwxyz", "ABCDEFGHJKLMNPQRSTUVWXYZ", "23456789"  # no l o I O 0 1
@@ -34,9 +34,26 @@ def plans_folder(home: Path) -> Path:
     return folder
 
 
-def secret_mark(secret: bytes) -> str:
-    """Tells one secret from another without telling it."""
-    return hmac.new(secret, b"bousai-plan-mark", hashlib.sha256).hexdigest()[:16]
+def home_mark(home: Path, plan_id: str) -> str:
+    """Tells a plan made in this home from one made elsewhere; says nothing of where that is."""
+    path = plans_folder(home) / "home.id"
+    if not path.is_file():
+        _place(path, secrets.token_hex(16).encode())
+    return hmac.new(path.read_bytes(), plan_id.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def _place(path: Path, content: bytes) -> None:
+    """Write a new file for its owner alone: whole or not at all, and never over another one."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 class PlanSecret:
@@ -46,14 +63,28 @@ class PlanSecret:
     ----------
     home : Path
     plan_id : str
+    mark : str
+        The plan's `home_mark`; "": made anywhere.
+
+    Raises
+    ------
+    ConfigError
+        The plan was made in another home.
     """
 
-    def __init__(self, home: Path, plan_id: str) -> None:
+    def __init__(self, home: Path, plan_id: str, mark: str = "") -> None:
         if not _PLAN_ID.fullmatch(plan_id):
             raise ConfigError("計画の ID が正しくありません。", setting="plan_id")
+        self._home = home
         self.path = home / "plans" / f"{plan_id}.secret"
         self._ending = self.path.with_suffix(".ending")
         self._plan_id = plan_id
+        if mark and mark != home_mark(home, plan_id):
+            raise ConfigError(
+                f"計画 {plan_id} は、別のフォルダ（BOUSAI_HOME）で作られています。",
+                setting="BOUSAI_HOME",
+                hint="初期パスワードの元は、計画を作った BOUSAI_HOME にあります。そこで実行してください。",
+            )
 
     def __repr__(self) -> str:
         return f"<PlanSecret {self._plan_id}>"
@@ -68,22 +99,9 @@ class PlanSecret:
         """It, or what an interrupted end left of it, is still on the disk."""
         return self.exists or self._ending.is_file()
 
-    def matching(self, mark: str) -> bytes:
-        """The secret that made this mark ("": any).
-
-        Raises
-        ------
-        ConfigError
-            See `read`; or it is another one.
-        """
-        found = self.read()
-        if mark and secret_mark(found) != mark:
-            raise ConfigError(
-                "この計画の初期パスワードの秘密が、計画を作ったときのものと違います。",
-                setting="BOUSAI_HOME",
-                hint="計画を作ったのと同じ BOUSAI_HOME で実行してください。",
-            )
-        return found
+    def obtain(self, *, made: bool) -> bytes:
+        """The secret; made now when it has never been (`made`: it has)."""
+        return self.read() if made else self.ensure()
 
     def read(self) -> bytes:
         """The secret.
@@ -130,18 +148,8 @@ class PlanSecret:
     def ensure(self) -> bytes:
         """The secret, made now if there is none; two processes at once get the same one."""
         if not self.exists:
-            folder = plans_folder(self.path.parent.parent)
-            part = folder / f".{self._plan_id}.{secrets.token_hex(6)}.part"
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                with open(descriptor, "wb") as file:
-                    file.write(secrets.token_bytes(32).hex().encode())
-                    file.flush()
-                    os.fsync(file.fileno())
-                with contextlib.suppress(FileExistsError):
-                    os.link(part, self.path)  # whole or not at all, and never over another one
-            finally:
-                part.unlink(missing_ok=True)
+            plans_folder(self._home)
+            _place(self.path, secrets.token_bytes(32).hex().encode())
         return self.read()
 
     @contextlib.contextmanager

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from bousai_kit.errors import InputError
 from bousai_kit.onboarding.items import LABELS, GroupItem, Leaver, PersonItem, Plan, PositionItem, UnitItem
-from bousai_kit.onboarding.passwords import PlanSecret, plans_folder, secret_mark
+from bousai_kit.onboarding.passwords import PlanSecret, home_mark, plans_folder
 from bousai_kit.roster import Person
 
 __all__ = ["keep_copy", "kept_plan", "load_plan", "plan_digest", "prepare_plan", "save_plan", "write_private"]
@@ -31,10 +31,8 @@ T = TypeVar("T")
 
 
 def prepare_plan(plan: Plan, home: Path) -> Plan:
-    """Make the secret of the plan's passwords in this home and mark the plan with it."""
-    if not plan.creates:
-        return plan
-    return replace(plan, secret_mark=secret_mark(PlanSecret(home, plan.plan_id).ensure()))
+    """Mark a plan as made in this home: its passwords come from a secret that is kept here."""
+    return replace(plan, home_mark=home_mark(home, plan.plan_id)) if plan.creates else plan
 
 
 def save_plan(plan: Plan, path: Path) -> Path:
@@ -149,7 +147,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         "rooms": dict(plan.rooms),
         "calls": plan.calls,
         "eta_s": plan.eta_s,
-        "secret_mark": plan.secret_mark,
+        "home_mark": plan.home_mark,
     }
 
 
@@ -202,7 +200,7 @@ def _plan(document: Mapping[str, Any]) -> Plan:
         notes=tuple(document["notes"]),
         calls=int(document["calls"]),
         eta_s=float(document["eta_s"]),
-        secret_mark=str(document["secret_mark"]),
+        home_mark=str(document["home_mark"]),
         **lists,
     )
 

@@ -64,7 +64,7 @@ async def handouts_for_plan(
     text = load_text(home)
     if not wanted:
         return PlanHandouts(Handouts((), 0), len(creates), applied)
-    secret = PlanSecret(home, plan.plan_id).matching(plan.secret_mark)
+    secret = PlanSecret(home, plan.plan_id, plan.home_mark).obtain(made=applied or journal.secret_ended)
     names = {unit.code: unit.name for unit in plan.units}
     slips = [
         Slip(
@@ -124,18 +124,23 @@ async def destroy_secret(plan: Plan, *, ledger: Ledger, home: Path) -> bool:
     """
     journal = Journal(ledger, plan.plan_id)
     await journal.refresh()
-    secret = PlanSecret(home, plan.plan_id)
+    secret = PlanSecret(home, plan.plan_id, plan.home_mark)
     if not plan.creates or (journal.secret_ended and not secret.left_over):
         return False
+    _refuse_open(plan, journal)
     if not secret.left_over:
-        secret.read()  # says that this is another home
+        secret.read()  # says that it is not here
     with secret.ending():  # whoever intends a create from now on finds no secret
         await journal.refresh()
-        waiting = open_creates(plan, journal)
-        if waiting:
-            raise GuardError(
-                f"まだ登録が終わっていない人が {len(waiting):,} 名いるため、秘密を破棄できません。",
-                hint="`bousai onboard apply` を最後まで実行してから、もう一度実行してください。",
-            )
+        _refuse_open(plan, journal)
         await ledger.append(journal.stream, "secret.ended", once=f"{journal.stream}|secret.ended")
     return True
+
+
+def _refuse_open(plan: Plan, journal: Journal) -> None:
+    waiting = open_creates(plan, journal)
+    if waiting:
+        raise GuardError(
+            f"まだ登録が終わっていない人が {len(waiting):,} 名いるため、秘密を破棄できません。",
+            hint="`bousai onboard apply` を最後まで実行してから、もう一度実行してください。",
+        )

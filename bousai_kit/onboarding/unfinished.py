@@ -1,0 +1,64 @@
+"""Applies of this home that were interrupted, and plans whose passwords still have to be handed out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bousai_kit.errors import InputError
+from bousai_kit.onboarding.items import Plan
+from bousai_kit.onboarding.journal import Journal
+from bousai_kit.onboarding.plan_file import kept_plan
+
+if TYPE_CHECKING:
+    from bousai_kit.ledger import Ledger
+
+__all__ = ["find_unfinished", "is_complete", "plans_with_secret"]
+
+
+async def find_unfinished(ledger: Ledger, home: Path, *, domain_id: int, roster_sha256: str) -> Plan | None:
+    """The newest apply of this roster that has begun and not come to its end; None: there is none."""
+    events = await ledger.read(prefix="apply:", kinds=("apply.planned",))
+    for event in reversed(events):
+        if event.body.get("domain_id") != domain_id or event.body.get("roster_sha256") != roster_sha256:
+            continue
+        apply_id = event.stream.removeprefix("apply:")
+        try:
+            plan = kept_plan(home, apply_id)
+        except InputError:
+            return None  # made in another home: a new plan sees what it has done
+        journal = Journal(ledger, apply_id)
+        await journal.refresh()
+        return None if journal.undone or is_complete(plan, journal) else plan
+    return None
+
+
+def is_complete(plan: Plan, journal: Journal) -> bool:
+    """Every step that the plan is known to need has been done."""
+    steps = [f"position.create:{one.name}" for one in plan.positions if one.action == "create"]
+    steps += [f"orgunit.{one.action}:{one.code}" for one in plan.units if one.action != "unchanged"]
+    steps += [
+        f"user.{one.action}:{one.person.staff_number}"
+        for one in plan.people
+        if one.action in ("create", "update")
+    ]
+    steps += [f"user.suspend:{one.user_id}" for one in plan.suspend]
+    for group in plan.groups:
+        add = group.add
+        if group.action == "create":
+            steps.append(f"group.create:{group.key}")
+            state = journal.state(steps[-1])
+            add = tuple((state.body or {}).get("without") or ()) if state is not None else ()
+        steps += [f"group.update:{group.key}"] if "name" in group.changes else []
+        steps += [f"group.add:{group.key}:{number}" for number in add]
+        steps += [f"group.remove:{group.key}:{user_id}" for user_id in group.remove]
+    return all(journal.done(step) for step in steps)
+
+
+def plans_with_secret(home: Path) -> list[Plan]:
+    """Plans of this home that were applied and whose passwords can still be derived, oldest first."""
+    found = []
+    for path in sorted((home / "plans").glob("*.secret")):
+        if path.with_suffix(".json").is_file():
+            found.append(kept_plan(home, path.stem))
+    return found

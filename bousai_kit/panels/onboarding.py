@@ -1,0 +1,380 @@
+"""10_onboarding: from a roster to people who have logged in, one step after the other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import traitlets as tl
+
+from bousai_kit.errors import GuardError, InputError
+from bousai_kit.panels.base import PanelModel, Report, remembered
+from bousai_kit.panels.view import Panel
+
+if TYPE_CHECKING:
+    from bousai_kit.onboarding.activation import Status
+    from bousai_kit.onboarding.apply import ApplyResult
+    from bousai_kit.onboarding.items import Plan
+    from bousai_kit.roster import Check
+    from bousai_kit.workbench import Workbench
+
+__all__ = ["OnboardingModel", "OnboardingPanel"]
+
+ENOUGH_RATE = 0.9
+LONGEST_WAIT_S = 24 * 3600.0
+LOOK_EVERY_S = 1800.0
+WORD = "登録"
+LARGEST_UPLOAD = 50 << 20
+
+
+class OnboardingModel(PanelModel):
+    """What has been chosen, what was found, what may be done next.
+
+    Attributes
+    ----------
+    checked, plan, result, status
+        What the steps brought; None before them.
+    handouts : list of str
+        Paths of the pages.
+    blockers : list of str
+        Why the plan may not be carried out; empty: it may.
+    """
+
+    roster_path = tl.Unicode("")
+    orgunits_path = tl.Unicode("")
+    leavers = tl.Enum(["keep", "suspend"], "keep")
+    max_leavers = tl.Int(0)  # 0: the guard's own threshold
+    typed = tl.Unicode("")
+    confirmed = tl.Bool(False)
+    checked = tl.Any(None)
+    plan = tl.Any(None)
+    result = tl.Any(None)
+    status = tl.Any(None)
+    handouts = tl.List(tl.Unicode())
+    blockers = tl.List(tl.Unicode())
+
+    def __init__(self, bench: Workbench, *, roster: str = "", orgunits: str = "") -> None:
+        self._folder = Path.cwd()  # of the notebook, when the cell ran
+        super().__init__(bench, roster_path=roster, orgunits_path=orgunits)
+        self.refresh()
+
+    # -- choices ----------------------------------------------------------------------------------------
+
+    @tl.observe("roster_path", "orgunits_path")
+    def _chosen(self, _: Any) -> None:
+        self.checked = self.plan = self.result = None
+        self.confirmed = False
+        self.refresh()
+
+    @tl.observe("leavers", "max_leavers")
+    def _rule_changed(self, _: Any) -> None:
+        self.plan = self.result = None
+        self.confirmed = False
+        self.refresh()
+
+    @tl.observe("typed")
+    def _typed(self, _: Any) -> None:
+        self.confirmed = False
+        self.refresh()
+
+    @tl.observe("checked", "plan", "result", "status", "handouts", "confirmed")
+    def _changed(self, _: Any) -> None:
+        self.refresh()
+
+    @property
+    def needs_word(self) -> bool:
+        """What is done here reaches real people: the confirmation is typed."""
+        return not self.bench.in_sandbox
+
+    def confirm(self) -> None:
+        """Agree to the plan that is shown.
+
+        Raises
+        ------
+        GuardError
+            There is none, or the word is missing.
+        """
+        if self.plan is None:
+            raise GuardError("計画がまだありません。", hint="「計画を作る」を押してください。")
+        if self.needs_word and self.typed.strip() != WORD:
+            raise GuardError(f"確認の欄に「{WORD}」と入力してください。", hint="")
+        self.confirmed = True
+
+    def withdraw(self) -> None:
+        """No longer agree."""
+        self.confirmed = False
+
+    def take_upload(self, name: str, content: bytes) -> Path:
+        """Keep a file from the browser for its owner alone and choose it as the roster.
+
+        Raises
+        ------
+        InputError
+            Too large, or neither CSV nor XLSX.
+        """
+        from bousai_kit.onboarding.plan_file import write_private
+
+        plain = re.sub(r"[\x00-\x1f/\\:*?\"<>|]", "_", name).lstrip(".")[-80:] or "名簿.csv"
+        if not plain.lower().endswith((".csv", ".xlsx")):
+            raise InputError(
+                "名簿は CSV か XLSX のファイルにしてください。", hint="Excel で保存し直してください。"
+            )
+        if len(content) > LARGEST_UPLOAD:
+            raise InputError("名簿のファイルが大きすぎます。", hint="50 MB 以下にしてください。")
+        path = self.bench.home / "uploads" / plain
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(path, content)
+        self.roster_path = ""
+        self.roster_path = str(path)
+        return path
+
+    def _path(self, text: str) -> Path | None:
+        return self._folder / os.path.expanduser(text.strip()) if text.strip() else None
+
+    def _roster_file(self) -> Path:
+        path = self._path(self.roster_path)
+        if path is None:
+            raise InputError("名簿のファイルが選ばれていません。", hint="名簿の場所を入力してください。")
+        return path
+
+    # -- the steps ----------------------------------------------------------------------------------------
+
+    async def check_roster(self) -> Check:
+        """Look for all problems of the roster; nothing is sent."""
+        from bousai_kit.clock import in_thread
+        from bousai_kit.roster import check_roster
+
+        path, units = self._roster_file(), self._path(self.orgunits_path)
+        self.tell(0, 0, "名簿を確認しています…")
+        checked = await in_thread(self.bench.clock, lambda: check_roster(path, units))
+        self.checked = checked
+        self.tell(0, 0)
+        return checked
+
+    async def make_plan(self) -> Plan:
+        """Compare with the tenant; nothing is changed. An apply that was interrupted is gone on with."""
+        from bousai_kit.clock import in_thread
+        from bousai_kit.onboarding import build_plan, read_tenant
+        from bousai_kit.onboarding.unfinished import find_unfinished
+        from bousai_kit.roster import read_roster
+
+        bench = self.bench
+        path, units = self._roster_file(), self._path(self.orgunits_path)
+        self.confirmed, self.plan, self.result = False, None, None
+        roster = await in_thread(bench.clock, lambda: read_roster(path, orgunits=units))
+        self.tell(0, 0, "テナントと比べています…")
+        going_on = await find_unfinished(
+            bench.ledger, bench.home, domain_id=bench.domain_id, roster_sha256=roster.sha256
+        )
+        plan = going_on
+        if plan is None:
+            view = await read_tenant(bench.client, domain_id=bench.domain_id)
+            plan = build_plan(roster, view, leavers=self.leavers, max_leavers=self.max_leavers or None)
+        self.plan = plan
+        self.tell(0, 0)
+        return plan
+
+    async def apply(self) -> ApplyResult:
+        """Carry the confirmed plan out; stops at the next safe point when asked to.
+
+        Raises
+        ------
+        GuardError
+            Something is in the way.
+        """
+        from bousai_kit.onboarding import apply_plan
+
+        if self.blockers:
+            raise GuardError(self.blockers[0], hint="")
+        bench = self.bench
+        result = await apply_plan(
+            self.plan,
+            client=bench.client,
+            ledger=bench.ledger,
+            clock=bench.clock,
+            home=bench.home,
+            domain_id=bench.domain_id,
+            stop=self.stop_event,
+            tell=self.tell,
+        )
+        self.result = result
+        return result
+
+    async def make_handouts(self) -> list[str]:
+        """Write the pages of every plan of this home whose secret still exists."""
+        from bousai_kit.onboarding import handouts_for_plan
+        from bousai_kit.onboarding.unfinished import plans_with_secret
+
+        bench = self.bench
+        made: list[str] = []
+        self.tell(0, 0, "配付資料を作っています…")
+        for plan in plans_with_secret(bench.home):
+            out = bench.home / "handouts" / plan.plan_id
+            with bench.clock.hold():
+                written = await handouts_for_plan(
+                    plan,
+                    ledger=bench.ledger,
+                    home=bench.home,
+                    out=out,
+                    font=bench.settings.font,
+                )
+            made += [str(path) for path in written.handouts.files]
+        self.handouts = made
+        self.tell(0, 0)
+        return made
+
+    async def end_secret(self) -> None:
+        """After the slips have been given out: nobody can derive the passwords any more."""
+        from bousai_kit.onboarding import destroy_secret
+        from bousai_kit.onboarding.unfinished import plans_with_secret
+
+        for plan in plans_with_secret(self.bench.home):
+            await destroy_secret(plan, ledger=self.bench.ledger, home=self.bench.home)
+        self.refresh()
+
+    async def look(self) -> Status:
+        """Count who has logged in."""
+        from bousai_kit.clock import in_thread
+        from bousai_kit.onboarding import onboarding_status
+        from bousai_kit.roster import read_roster
+
+        bench, path = self.bench, self._path(self.roster_path)
+        roster = None if path is None else await in_thread(bench.clock, lambda: read_roster(path))
+        found = await onboarding_status(bench.client, bench.ledger, domain_id=bench.domain_id, roster=roster)
+        self.status = found
+        return found
+
+    async def wait_for_logins(self) -> Status:
+        """Look again and again until most have logged in (or a day is over, or somebody stops it)."""
+        clock = self.bench.clock
+        until = clock.monotonic() + LONGEST_WAIT_S
+        found = await self.look()
+        while found.login_rate < ENOUGH_RATE and clock.monotonic() < until and not self.stop_event.is_set():
+            self.tell(found.active, found.created, "ログインを待っています…")
+            await clock.sleep(LOOK_EVERY_S)
+            found = await self.look()
+        self.tell(0, 0)
+        return found
+
+    # -- words --------------------------------------------------------------------------------------------
+
+    def refresh(self) -> Awaitable[None] | None:
+        """Say where we are and what comes next."""
+        self.blockers = self._blockers()
+        done: list[str] = []
+        missing: list[str] = []
+        self.next_step = self._next(done, missing)
+        self.finished, self.missing = done, missing
+        return None
+
+    def _blockers(self) -> list[str]:
+        if self.plan is None:
+            return ["計画がまだありません。「計画を作る」を押してください。"]
+        if not self.confirmed:
+            return ["計画の内容を確かめ、「計画を確認しました」に印を付けてください。"]
+        return []
+
+    def _next(self, done: list[str], missing: list[str]) -> str:
+        checked, plan, result, status = self.checked, self.plan, self.result, self.status
+        if checked is None:
+            missing += ["名簿の確認", "計画", "登録", "配付資料", "ログインの確認"]
+            return "名簿の場所を確かめて「名簿を確認する」を押してください。何も送信されません。"
+        if not checked.ok:
+            missing.append("名簿の確認")
+            return f"名簿の誤り {checked.errors:,} 件を直して、もう一度「名簿を確認する」を押してください。"
+        warnings = len(checked.issues)
+        done.append(f"名簿の確認（{checked.people:,} 名、注意 {warnings:,} 件）")
+        if plan is None:
+            missing += ["計画", "登録", "配付資料", "ログインの確認"]
+            return "「計画を作る」を押してください。テナントと比べるだけで、何も変更しません。"
+        done.append(f"計画（新規 {plan.count('create'):,} 名、変更 {plan.count('update'):,} 名）")
+        if result is None or not result.complete:
+            missing += ["登録", "配付資料", "ログインの確認"]
+            if result is not None and not self.busy:
+                return "登録が残っています。「登録を実行する」をもう一度押すと、残りだけを続けます。"
+            if plan.nothing_to_do:
+                missing.remove("登録")
+                return "テナントは名簿のとおりです。「ログイン状況を見る」で状況を確かめてください。"
+            if self.confirmed:
+                return "「登録を実行する」を押してください。途中で止めても、続きから再開できます。"
+            return "計画の人数と差分を確かめ、「計画を確認しました」に印を付けてください。"
+        done.append(f"登録（{result.done + result.skipped:,} 件、失敗 0 件）")
+        if not self.handouts and plan.creates:
+            missing += ["配付資料", "ログインの確認"]
+            return "「配付資料を作る」を押し、印刷して本人に渡してください。"
+        if self.handouts:
+            done.append("配付資料")
+        if status is None:
+            missing.append("ログインの確認")
+            return "「ログイン状況を見る」を押してください。"
+        done.append(f"ログイン済み {status.active:,} / {status.created:,} 名")
+        if status.login_rate >= ENOUGH_RATE:
+            return "登録は完了です。20_drill（訓練の実施）を開いてください。"
+        missing.append(f"まだログインしていない {status.created - status.active:,} 名")
+        return "まだの人に声を掛け、しばらくしてから「ログイン状況を見る」を押してください。"
+
+    def as_html(self) -> str:
+        from bousai_kit.panels.onboarding_tables import counts_table, status_table
+
+        tables = counts_table(self.plan) + status_table(self.status)
+        return super().as_html() + f"<div class='bk'>{tables}</div>"
+
+
+class OnboardingPanel(Panel):
+    """Shown by ``10_onboarding``.
+
+    Parameters
+    ----------
+    bench : Workbench
+    roster, orgunits : str
+        Files to begin with.
+    """
+
+    model: OnboardingModel
+
+    def __init__(self, bench: Workbench, *, roster: str | Path = "", orgunits: str | Path = "") -> None:
+        from bousai_kit.panels.onboarding_view import OnboardingView
+
+        key = ("onboarding", str(roster), str(orgunits))
+        self.model = remembered(
+            bench, key, lambda: OnboardingModel(bench, roster=str(roster), orgunits=str(orgunits or ""))
+        )
+        self.view = OnboardingView(self.model)
+
+    async def run(self) -> Report:
+        """What the buttons do, one after the other, awaited; ends early where a person has to act."""
+        model = self.model
+        checked = await model.start("check", model.check_roster)
+        if not checked.ok:
+            return self.report()
+        plan = await model.start("plan", model.make_plan)
+        if not plan.nothing_to_do:
+            if model.unattended:
+                model.confirm()
+            await model.start("apply", model.apply)
+        await model.start("handouts", model.make_handouts)
+        await model.start("logins", model.wait_for_logins if model.unattended else model.look)
+        return self.report()
+
+    def report(self) -> Report:
+        """What is known now."""
+        from bousai_kit.panels.onboarding_tables import status_table
+
+        model = self.model
+        if model.checked is None:
+            return Report(True, ["まだ始めていません。上の「名簿を確認する」を押してください。"])
+        lines = [f"済：{line}" for line in model.finished] + [f"まだ：{line}" for line in model.missing]
+        result, status = model.result, model.status
+        ok = bool(
+            model.checked.ok
+            and (result is None or result.complete)
+            and (status is None or status.created == status.planned)
+        )
+        return Report(ok, [model.next_step, *lines], status_table(status))
+
+    async def check(self) -> Report:
+        """Unattended: go the whole way and judge; in front of a person: judge what is there."""
+        return await self.run() if self.model.unattended else self.report()

@@ -1,0 +1,144 @@
+"""Widgets of ``10_onboarding``; they decide nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+
+from bousai_kit.panels.base import esc, guarded
+from bousai_kit.panels.onboarding_tables import (
+    changes_table,
+    check_table,
+    counts_table,
+    result_table,
+    status_table,
+)
+from bousai_kit.panels.view import PanelView, button, field
+
+if TYPE_CHECKING:
+    from bousai_kit.panels.onboarding import OnboardingModel
+
+__all__ = ["OnboardingView"]
+
+
+class OnboardingView(PanelView):
+    """Six steps from top to bottom, each with its button and what it brought."""
+
+    def __init__(self, model: OnboardingModel) -> None:
+        self.roster = field("名簿のファイル", ipw.Text())
+        self.orgunits = field("組織のファイル（なくても可）", ipw.Text())
+        self.upload = ipw.FileUpload(
+            accept=".csv,.xlsx",
+            multiple=False,
+            description="パソコンから選ぶ",
+            layout=ipw.Layout(width="auto"),
+        )
+        self.leavers = ipw.RadioButtons(
+            options=[("そのままにする", "keep"), ("一時停止する", "suspend")],
+            description="名簿にない人",
+            style={"description_width": "initial"},
+        )
+        self.max_leavers = field("一時停止してよい人数（0 は標準）", ipw.BoundedIntText(min=0, max=100_000))
+        self.max_leavers.layout.max_width = "24em"
+        self.check = button(
+            "名簿を確認する", guarded(model, model.check_roster, job="check"), style="primary"
+        )
+        self.plan = button("計画を作る", guarded(model, model.make_plan, job="plan"), style="primary")
+        self.agree = ipw.Checkbox(description="計画を確認しました", indent=False)
+        self.word = field("確認のため「登録」と入力", ipw.Text())
+        self.word.layout.max_width = "24em"
+        self.apply = button("登録を実行する", guarded(model, model.apply, job="apply"), style="danger")
+        self.pages = button("配付資料を作る", guarded(model, model.make_handouts, job="handouts"))
+        self.end = button(
+            "配付が済んだ（秘密を破棄）",
+            guarded(model, model.end_secret, job="end"),
+            hint="初期パスワードを二度と出せなくします。印刷して渡し終えてから押してください。",
+        )
+        self.look = button("ログイン状況を見る", guarded(model, model.look, job="logins"))
+        self.checked, self.counts, self.changes = ipw.HTML(), ipw.HTML(), ipw.HTML()
+        self.result, self.files, self.status = ipw.HTML(), ipw.HTML(), ipw.HTML()
+        self.details = ipw.Accordion(children=[self.changes], titles=("一人ずつの内容",), selected_index=None)
+        self.why = ipw.HTML()
+        body = [
+            _title("1. 名簿を選ぶ"),
+            self.roster,
+            self.orgunits,
+            ipw.HBox([self.upload, self.check]),
+            self.checked,
+            _title("2. 計画を作る"),
+            self.leavers,
+            self.max_leavers,
+            ipw.HBox([self.plan]),
+            self.counts,
+            self.details,
+            _title("3. 確認して登録する"),
+            self.agree,
+            *([self.word] if model.needs_word else []),
+            ipw.HBox([self.apply]),
+            self.why,
+            self.result,
+            _title("4. 配付資料を渡す"),
+            ipw.HBox([self.pages, self.end]),
+            self.files,
+            _title("5. ログインを見届ける"),
+            ipw.HBox([self.look]),
+            self.status,
+        ]
+        super().__init__(model, body)
+        ipw.link((model, "roster_path"), (self.roster, "value"))
+        ipw.link((model, "orgunits_path"), (self.orgunits, "value"))
+        ipw.link((model, "leavers"), (self.leavers, "value"))
+        ipw.link((model, "max_leavers"), (self.max_leavers, "value"))
+        ipw.link((model, "typed"), (self.word, "value"))
+        ipw.dlink((model, "confirmed"), (self.agree, "value"))
+        self.agree.observe(self._agreed, "value")
+        self.upload.observe(self._uploaded, "value")
+        model.observe(self._able, ["busy", "blockers", "checked", "plan", "leavers"])
+        model.observe(self._shown, ["checked", "plan", "result", "status", "handouts"])
+        self._able()
+        self._shown()
+
+    def _agreed(self, change: Any) -> None:
+        model: Any = self.model
+        if change["new"] and not model.confirmed:
+            guarded(model, model.confirm)(None)
+            self.agree.value = model.confirmed
+        elif not change["new"] and model.confirmed:
+            model.withdraw()
+
+    def _uploaded(self, change: Any) -> None:
+        model: Any = self.model
+        for file in change["new"] or ():
+            name, content = str(file["name"]), bytes(file["content"])
+            guarded(model, partial(model.take_upload, name, content))(None)
+
+    def _able(self, _: Any = None) -> None:
+        model: Any = self.model
+        busy = model.busy
+        self.check.disabled = self.upload.disabled = busy
+        self.plan.disabled = busy or model.checked is None or not model.checked.ok
+        self.agree.disabled = busy or model.plan is None
+        self.apply.disabled = busy or bool(model.blockers)
+        self.pages.disabled = self.end.disabled = self.look.disabled = busy
+        self.max_leavers.layout.display = "flex" if model.leavers == "suspend" else "none"
+        why = model.blockers[0] if model.blockers and not busy and model.plan is not None else ""
+        self.why.value = f"<div class='bk'><p>{esc(why)}</p></div>" if why else ""
+
+    def _shown(self, _: Any = None) -> None:
+        model: Any = self.model
+        for widget, content in (
+            (self.checked, check_table(model.checked)),
+            (self.counts, counts_table(model.plan)),
+            (self.changes, changes_table(model.plan)),
+            (self.result, result_table(model.result)),
+            (self.files, "".join(f"<p>配付資料：{esc(path)}</p>" for path in model.handouts)),
+            (self.status, status_table(model.status)),
+        ):
+            widget.value = f"<div class='bk'>{content}</div>" if content else ""
+        self.details.layout.display = "block" if self.changes.value else "none"
+
+
+def _title(text: str) -> ipw.HTML:
+    return ipw.HTML(f"<div class='bk'><h3>{esc(text)}</h3></div>")
