@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("00_start", "10_onboarding", "20_drill", "30_latency")
 MARKER = ".bousai-demo"
 SCENARIO = "nankai_tsunami_2019.yaml"
+PARAMETERS = {"30_latency": {"OUT": "../report"}}
 CELL_S = 300
 
 Tell = Callable[[str, int, int], None]
@@ -68,7 +69,8 @@ async def run_demo(out: Path, *, people: int = 200, seed: int = 1, tell: Tell) -
         await asyncio.to_thread(make_city, work, people)
         pages: dict[str, Any] = {}
         for name in NOTEBOOKS:
-            pages[name] = await _execute(work, name, {"SEED": seed}, tell)
+            values = {"SEED": seed, **PARAMETERS.get(name, {})}
+            pages[name] = await _execute(work, name, values, tell)
         tell("書き出し", 0, 1)
         await asyncio.to_thread(_write_pages, work, pages)
         summary = await _numbers(work / "home", people=people)
