@@ -340,7 +340,10 @@ def _check_changed(row: int, name: str, value: str, report: Report) -> None:
 
 
 def _check_phone(row: int, phone: str, report: Report) -> str:
+    phone = phone.removeprefix("'")  # our CSV's mark against formulas, kept by a spreadsheet
     mended = re.sub(r"\s", "", unicodedata.normalize("NFKC", re.sub("[‐‑‒–—―−ーｰ]", "-", phone)))
+    if mended == phone and _PHONE.fullmatch(phone):
+        return phone
     if _PHONE.fullmatch(mended):
         report.warning(row, "phone", f"全角の文字や空白を除いて「{mended}」として扱います。")
         return mended
