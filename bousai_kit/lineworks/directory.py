@@ -8,7 +8,8 @@ Source: reference part 1 §3–§7 (vendor pages user-*, orgunit-*, group-*, dir
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +23,30 @@ ORGUNIT_REST_S = 1.0
 Body = Mapping[str, Any]
 
 
+class _Names:
+    """Which names (userId, login id, external key) mean the same member, as requests and answers showed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, frozenset[str]] = {}
+
+    def of(self, name: str) -> frozenset[str]:
+        """All names of a member, as far as known."""
+        name = name if name.startswith("externalKey:") else name.casefold()
+        return self._known.get(name) or frozenset((name,))
+
+    def same(self, names: Iterable[str]) -> None:
+        """These names mean one member."""
+        whole = frozenset().union(*(self.of(name) for name in names))
+        for name in whole:
+            self._known[name] = whole
+
+
 class Users:
     """Members (vendor pages user-…). `user_id` is a userId, a login id or ``externalKey:…``."""
 
     def __init__(self, client: Caller) -> None:
         self._client = client
-        self._same: dict[str, str] = {}  # login id or external key -> userId, as answers showed them
+        self._names = _Names()
 
     def list(self, *, count: int = 100, priority: int = 0, **filters: Any) -> AsyncIterator[Json]:
         """All members, those deleted within the last 7 days included (``isDeleted``)."""
@@ -49,10 +68,9 @@ class Users:
 
     async def create(self, body: Body, *, priority: int = 0) -> Json:
         """Create a member (201). Settle an unknown outcome by looking up the external key."""
-        names = [str(body[name]) for name in ("email",) if body.get(name)]
-        if body.get("userExternalKey"):
-            names.append(f"externalKey:{body['userExternalKey']}")
-        async with self._client.alone(*(self._key(name) for name in names)):
+        names = _names_of(body)
+        self._names.same(names)
+        async with self._alone(*names):
             answer = await self._client.call(
                 "POST", "/users", operation="users.create", json=dict(body), priority=priority
             )
@@ -62,7 +80,7 @@ class Users:
         """Change what is in `body`; arrays are replaced as a whole."""
         if "passwordConfig" in body:
             raise InvalidContent("パスワードは登録時にだけ設定できます。", field="passwordConfig")
-        async with self._client.alone(self._key(user_id)):
+        async with self._alone(user_id):
             answer = await self._client.call(
                 "PATCH", self._path(user_id), operation="users.patch", json=dict(body), priority=priority
             )
@@ -145,10 +163,22 @@ class Users:
 
     async def set_external_keys(self, keys: Mapping[str, str | None]) -> None:
         """Set (or with None remove) the keys of 1–50 members, all or none."""
-        await _set_external_keys(self._client, "/users/external-keys", "users", keys)
+        if not 1 <= len(keys) <= 50:
+            raise InvalidContent("External Key は 1〜50 件ずつ設定できます。", field="users", limit=50)
+        for key in keys.values():
+            if key is not None:
+                external_key(key)
+        entries = [{"id": id_, "externalKey": key} for id_, key in keys.items()]
+        async with self._alone(*keys):
+            await self._client.call(
+                "POST",
+                "/users/external-keys",
+                operation="users.set-external-keys",
+                json={"users": entries},
+            )
 
     async def _write(self, method: str, user_id: str, *verb: str, body: Body | None = None) -> None:
-        async with self._client.alone(self._key(user_id)):
+        async with self._alone(user_id):
             await self._client.call(
                 method,
                 self._path(user_id, *verb),
@@ -161,18 +191,21 @@ class Users:
             raise InvalidContent("サービスアカウントでは userId に me を使えません。", field="userId")
         return quoted("users", user_id, *rest)
 
-    def _key(self, user_id: str) -> Hashable:
-        return ("user", self._same.get(_fold(user_id), _fold(user_id)))
-
     def _learn(self, user: Any) -> Json:
         if not isinstance(user, dict):
             return {}
-        user_id = user.get("userId")
-        if isinstance(user_id, str):
-            for name, head in (("email", ""), ("userExternalKey", "externalKey:")):
-                if isinstance(user.get(name), str):
-                    self._same[_fold(head + user[name])] = _fold(user_id)
+        self._names.same(_names_of(user))
         return user
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, *names: str) -> AsyncIterator[None]:
+        """No two writes of these members at once, by whichever of their names."""
+        while True:
+            known = {each for name in names for each in self._names.of(name)}
+            async with self._client.alone(*(("user", each) for each in known)):
+                if known >= {each for name in names for each in self._names.of(name)}:
+                    yield
+                    return
 
     async def _learning(self, users: AsyncIterator[Any]) -> AsyncIterator[Json]:
         async for user in users:
@@ -323,19 +356,11 @@ class Groups:
         )
 
 
-async def _set_external_keys(client: Caller, path: str, name: str, keys: Mapping[str, str | None]) -> None:
-    if not 1 <= len(keys) <= 50:
-        raise InvalidContent("External Key は 1〜50 件ずつ設定できます。", field=name, limit=50)
-    for key in keys.values():
-        if key is not None:
-            external_key(key)
-    entries: Sequence[Json] = [{"id": id_, "externalKey": key} for id_, key in keys.items()]
-    async with client.alone(*(("user", _fold(id_)) for id_ in keys)):
-        await client.call("POST", path, operation=f"{name}.set-external-keys", json={name: entries})
-
-
-def _fold(name: str) -> str:
-    return name if name.startswith("externalKey:") else name.casefold()
+def _names_of(user: Mapping[str, Any]) -> list[str]:
+    found = [user.get("userId"), user.get("email")]
+    if isinstance(user.get("userExternalKey"), str) and user["userExternalKey"]:
+        found.append("externalKey:" + user["userExternalKey"])
+    return [name for name in found if isinstance(name, str) and name]
 
 
 def _iso(field: str, moment: datetime) -> str:
