@@ -3,7 +3,7 @@
 Times are mixtures of two lognormals, a quick look at the phone and a later one. Crisis-management staff
 are fastest, heads slower (a deputy often answers for them), wards differ a little, Android a little from
 iOS; who sits at a PC, or got no push, is slow. About four in five of those reached answer within 1800 s;
-some later, some never, some tap twice.
+some later, some tap twice. Most of those who do not answer are away: they leave reminders unanswered too.
 """
 
 from __future__ import annotations
@@ -44,17 +44,18 @@ REPLIES = (
 class _Role:
     quick: float  # share of quick looks
     median_s: float  # of those
-    never: float  # chance that a message stays unanswered
+    away: float  # share of people who answer nothing at all, reminders neither
     deputy: float = 0.0  # chance that a deputy answers, later
 
 
 ROLES = {
-    "crisis": _Role(0.93, 40.0, 0.06),
-    "liaison": _Role(0.82, 75.0, 0.13),
-    "staff": _Role(0.74, 105.0, 0.16),
-    "head": _Role(0.68, 130.0, 0.18, deputy=0.30),
-    "executive": _Role(0.50, 180.0, 0.20, deputy=0.50),
+    "crisis": _Role(0.93, 40.0, 0.09),
+    "liaison": _Role(0.82, 75.0, 0.15),
+    "staff": _Role(0.74, 105.0, 0.18),
+    "head": _Role(0.68, 130.0, 0.19, deputy=0.30),
+    "executive": _Role(0.50, 180.0, 0.25, deputy=0.50),
 }
+MISSED = 0.04  # chance that a message stays unanswered by somebody who is not away
 SLOW_MEDIAN_S = 700.0
 
 
@@ -114,6 +115,12 @@ def _look_s(chance: random.Random, seed: int, person: Profile, *, push: bool) ->
     return min(LONGEST_S, 3.0 + seconds * factor + (extra if deputy else 0.0))
 
 
+def _away(seed: int, person: Profile, less: float = 1.0) -> bool:
+    """Whether the person answers nothing on this tenant: off duty, telephone in the locker."""
+    share = ROLES[person.role].away + (0.15 if person.device in ("PC", "") else 0.0)
+    return _draw(seed, person.key, "away").random() < share * less
+
+
 def react_to_buttons(
     seed: int, person: Profile, key: str, weights: Sequence[float], *, push: bool = True, order: bool = False
 ) -> list[Reaction]:
@@ -132,10 +139,8 @@ def react_to_buttons(
     """
     chance = _draw(seed, person.key, key, "tap")
     silent, after = chance.random(), _look_s(chance, seed, person, push=push)
-    never = ROLES[person.role].never + (0.0 if push else 0.15)
-    if person.device in ("PC", ""):
-        never += 0.15
-    if silent < (never * 0.3 if order else never) or not weights:
+    less = 0.3 if order else 1.0
+    if not weights or _away(seed, person, less) or silent < (MISSED if push else MISSED + 0.15) * less:
         return []
     first = chance.choices(range(len(weights)), weights)[0]
     taps = [Reaction(round(after, 3), first)]
@@ -148,7 +153,7 @@ def react_to_buttons(
 def react_to_text(seed: int, person: Profile, key: str, rate: float, *, push: bool = True) -> list[Reaction]:
     """A typed reply to a plain text, with chance `rate`."""
     chance = _draw(seed, person.key, key, "say")
-    if chance.random() >= rate:
+    if chance.random() >= rate or _away(seed, person):
         return []
     after = 15.0 + 1.3 * _look_s(chance, seed, person, push=push)
     return [Reaction(round(min(LONGEST_S, after), 3), text=chance.choice(REPLIES))]

@@ -168,6 +168,17 @@ def test_times_differ_by_role_ward_device_and_push() -> None:
     assert median(push=False) > 2 * median()
 
 
+def test_a_reminder_does_not_wake_who_is_away() -> None:
+    staff = [Profile(f"p{number}", "staff", "", "iOS") for number in range(2000)]
+    silent = [
+        {person.key for person in staff if not react_to_buttons(1, person, key, [1.0])}
+        for key in ("first", "reminder", "another")
+    ]
+    never = set.intersection(*silent)
+    assert len(never) > 0.7 * len(silent[0]) > 200
+    assert len(silent[0] - silent[1]) > 20, "some had only missed it"
+
+
 def test_who_is_ordered_to_do_something_is_hardly_ever_silent() -> None:
     heads = [Profile(f"p{number}", "head", "", "iOS") for number in range(2000)]
     silent = [
