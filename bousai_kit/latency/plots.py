@@ -198,7 +198,7 @@ def _list(
     axes.set_yticks(range(len(shown)), [_short(label) for label, _ in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(0, 100)
-    axes.set_xticks(range(0, 101, 20))
+    axes.set_xticks(range(0, 101, 20), [str(share) for share in range(0, 101, 20)])
     axes.grid(axis="x", color="#dddddd", lw=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -99,14 +99,24 @@ class Sheet:
 
         for axes in self.figure.axes:
             axes.tick_params(labelsize=self._size - 1)
+        fonts: dict[float, FontProperties] = {}
         for text in self.figure.findobj(Text):
+            if not text.get_text():
+                continue
             size = min(float(text.get_fontsize()), self._size)
+            if size not in fonts:
+                fonts[size] = FontProperties(fname=str(self._path), size=size)
             text.set_parse_math(False)  # a name may hold dollar signs
-            text.set_fontproperties(FontProperties(fname=str(self._path), size=size))
+            text.set_fontproperties(fonts[size])
         out = io.BytesIO()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph")  # a letter that the font lacks shows as a box
-            self.figure.savefig(out, format="png", metadata={"Software": None, "Title": name})
+            self.figure.savefig(
+                out,
+                format="png",
+                metadata={"Software": None, "Title": name},
+                pil_kwargs={"compress_level": 4},  # 3 times as fast as the usual 6, 10 % larger
+            )
         return Plot(name, title, alt, out.getvalue())
 
 
@@ -136,7 +146,8 @@ class Axis:
         axes.set_xlim(0, self.end * 1.01)
         axes.set_xticks(self.ticks, [f"{tick:g}" for tick in self.ticks])
         axes.set_ylim(0, 102)
-        axes.set_yticks(range(0, 101, 20) if labelled else (0, 50, 100))
+        shares = range(0, 101, 20) if labelled else range(0, 101, 50)
+        axes.set_yticks(shares, [str(share) for share in shares])
         axes.grid(color="#e2e2e2", lw=0.6)
         axes.set_axisbelow(True)
         for side in ("top", "right"):
