@@ -49,7 +49,7 @@ def tables() -> st.SearchStrategy[tuple[list[str], list[list[str]]]]:
 
 
 @given(table=tables())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_we_write_comes_back_unchanged(table: tuple[list[str], list[list[str]]]) -> None:
     header, rows = table
     back = table_of(csv_bytes(header, rows))
@@ -59,7 +59,7 @@ def test_what_we_write_comes_back_unchanged(table: tuple[list[str], list[list[st
 
 
 @given(table=tables())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_cell_that_excel_reads_from_our_csv_is_a_formula(table: tuple[list[str], list[list[str]]]) -> None:
     header, rows = table
     text = csv_bytes(header, rows).decode("utf-8-sig")
@@ -69,7 +69,7 @@ def test_no_cell_that_excel_reads_from_our_csv_is_a_formula(table: tuple[list[st
 
 
 @given(table=tables())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_workbook_comes_back_unchanged(
     table: tuple[list[str], list[list[str]]], tmp_path_factory: Any
 ) -> None:
@@ -141,14 +141,14 @@ WINDOWS = [c for c in map(chr, range(0x2010, 0xFFE6)) if in_cp932(c) and not 0xE
 
 
 @given(st.lists(st.text(st.sampled_from(WINDOWS), min_size=1, max_size=6), min_size=1, max_size=5))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_windows_31j_is_read_as_such_whatever_stands_below_a_japanese_header(names: list[str]) -> None:
     text = HEADER + "\r\n" + "".join(f"1,{name},x,y,z\r\n" for name in names)
     assert decode_text(text.encode("cp932")) == (text, "cp932")
 
 
 @given(st.text(st.sampled_from(WINDOWS), min_size=1, max_size=12))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_without_a_japanese_word_around_it_is_read_right_or_refused(name: str) -> None:
     """Never guessed wrong: the text, or a sentence. (Valid UTF-8 is UTF-8, by contract.)"""
     data = f"staff_number,last_name\r\n1,{name}\r\n".encode("cp932")
@@ -168,7 +168,7 @@ def test_without_a_japanese_word_around_it_is_read_right_or_refused(name: str) -
 
 
 @given(st.lists(st.text(st.sampled_from(WINDOWS), min_size=1, max_size=6), max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_euc_is_never_taken_for_anything_else(names: list[str]) -> None:
     text = HEADER + "\n" + "".join(f"1,{name},x,y,z\n" for name in names)
     with pytest.raises(InputError, match=r"EUC-JP|判別できません"):
@@ -247,7 +247,7 @@ def test_what_is_no_table_is_refused_with_a_sentence(data: bytes, said: str) -> 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 600, 5000])
 @given(seed=st.binary(min_size=1, max_size=64))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_no_bytes_end_in_anything_but_a_table_or_a_sentence(size: int, seed: bytes) -> None:
     data = (seed * (size // len(seed) + 1))[:size]
     for head in (b"", b"PK\x03\x04", b"\xef\xbb\xbf", "職員番号,姓\n".encode("cp932")):
@@ -515,7 +515,7 @@ def test_damaged_workbooks_are_refused(old: bytes, new: bytes) -> None:
 
 
 @given(at=st.floats(0, 1), junk=st.binary(min_size=0, max_size=6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_workbook_with_a_hole_is_a_table_or_a_sentence(at: float, junk: bytes) -> None:
     data = BOOK
     place = int(at * len(data))

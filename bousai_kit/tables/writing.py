@@ -18,6 +18,7 @@ __all__ = ["csv_bytes", "write_csv", "write_xlsx"]
 
 _HARMFUL = re.compile(f"'*[{HARMFUL}]")
 _QUOTED = re.compile(r'[",;\t\r\n]|^\s|\s$')
+_SPECIAL = re.compile(f"[\";\\s]|(?:^|,)'*[{HARMFUL}]")  # cells of this line need a closer look
 _LONGEST = 32_767  # characters in an Excel cell
 _CUT = "…（長いため省略）"
 _NOT_IN_A_NAME = re.compile(r"[\[\]:*?/\\]")
@@ -51,16 +52,21 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     for row in (header, *rows):
         if len(row) > width:
             raise ValueError(f"a row of {len(row)} cells below a header of {width}")
-        line = ",".join([_cell(value) for value in row])
-        lines.append((line or '""') + "," * (width - len(row) if row else max(0, width - 1)))
+        lines.append(_line(row) + "," * (width - max(1, len(row))))
     if lines[0][:4].lower() == "sep=":
-        lines[0] = f'"{row_head(lines[0])}"' + lines[0][len(row_head(lines[0])) :]
+        first, comma, rest = lines[0].partition(",")
+        lines[0] = f'"{first}"{comma}{rest}'
     return ("\r\n".join(lines) + "\r\n").encode("utf-8-sig")
 
 
-def row_head(line: str) -> str:
-    """The first, unquoted cell of a line."""
-    return line.split(",", 1)[0]
+def _line(row: Sequence[object]) -> str:
+    try:
+        line = ",".join(row)  # type: ignore[arg-type]  # rows of text are the rule; others raise
+        if line.count(",") == len(row) - 1 and not _SPECIAL.search(line):
+            return line or '""'
+    except TypeError:
+        pass
+    return ",".join([_cell(value) for value in row]) or '""'
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
