@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bousai_kit.clock import VirtualClock
 from bousai_kit.lineworks.auth import ServiceAccount
-from bousai_kit.lineworks.client import LineWorksClient, Shared, Trace
+from bousai_kit.lineworks.client import LineWorksClient, Shared, build_http
 
 START = datetime(2027, 1, 17, tzinfo=UTC)
 API = "https://www.worksapis.com/v1.0"
@@ -99,7 +99,7 @@ def made(answer: Any, request: httpx.Request) -> httpx.Response:
     return answer
 
 
-@dataclass
+@dataclass(repr=False)
 class Wire(httpx.AsyncBaseTransport):
     """Answers by `reply`; hands out tokens ``token-1``, ``token-2``, … on the auth host."""
 
@@ -181,7 +181,8 @@ def build_client(wire: Wire, **more: Any) -> LineWorksClient:
         "real_network": False,
         "shared": Shared(clock=wire.clock),
     }
-    return LineWorksClient(httpx.AsyncClient(transport=wire), **{**fields, **more})
+    http = build_http(mounts={"all://": wire}, real_network=False)
+    return LineWorksClient(http, **{**fields, **more})
 
 
 def run(
@@ -206,8 +207,3 @@ def run(
             await client.aclose()
 
     return asyncio.run(main()), there
-
-
-def traces() -> tuple[list[Trace], Callable[[Trace], None]]:
-    found: list[Trace] = []
-    return found, found.append
