@@ -124,10 +124,10 @@ class Report:
         names = {place: name for name, place in self._found.index.items()}
         for row, cells in zip(self._table.row_numbers, self._table.rows, strict=True):
             if len(cells) > width:
-                self.error(
+                self.warning(
                     row,
                     "",
-                    f"見出し（{width} 列）より値が多くあります（{len(cells)} 個）。"
+                    f"見出し（{width} 列）より値が多くあります（{len(cells)} 個）。列がずれていないか確かめ、"
                     "値の中の区切り文字を引用符で囲むか、余分な値を消してください。",
                 )
             for place, cell in enumerate(cells[:width]):

@@ -107,10 +107,13 @@ def _japanese(data: bytes, what: str, prefer: Callable[[str], bool] | None, brok
     euc = _strict(data, "euc_jp") or _strict(data, "euc_jis_2004")
     if shift is None and euc is None:
         raise _broken(data, broken_at, what)
-    if shift is None or (euc is not None and _reads_as_euc(shift, euc)):
-        raise InputError(f"{what}の文字コードは EUC-JP で、読み取れません。", hint=_RESAVE)
-    if euc is None or (prefer is not None and prefer(shift) and not prefer(euc)):
+    if shift is not None and euc is None:
         return shift
+    knows = None if shift is None or euc is None or prefer is None else (prefer(shift), prefer(euc))
+    if shift is not None and knows == (True, False):
+        return shift
+    if shift is None or euc is None or knows == (False, True) or _reads_as_euc(shift, euc):
+        raise InputError(f"{what}の文字コードは EUC-JP で、読み取れません。", hint=_RESAVE)
     raise InputError(
         f"{what}の文字コードを確実に判別できません（Shift_JIS とも EUC-JP とも読めます）。", hint=_RESAVE
     )

@@ -7,8 +7,10 @@ many leading zeros a number format shows.
 from __future__ import annotations
 
 import io
+import posixpath
+import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,7 @@ def parse(data: bytes, *, what: str, recognise: Recognise | None = None) -> Tabl
         raise _ole(data, what)
     parts = _open(data, what)
     try:
+        data, parts = _usual_name(data, parts)
         return _read(data, parts, what, recognise)
     except InputError:
         raise
@@ -77,6 +80,32 @@ def _open(data: bytes, what: str) -> zipfile.ZipFile:
             f"{what}は大きすぎます（展開して 1 GB を超えます）。", hint="ファイルを分けてください。"
         )
     return parts
+
+
+def _usual_name(data: bytes, parts: zipfile.ZipFile) -> tuple[bytes, zipfile.ZipFile]:
+    """Some programs call the workbook ``workbook22.xml``; calamine knows only the usual name."""
+    names = parts.namelist()
+    other = next((name for name in names if re.fullmatch(r"xl/workbook[0-9]+\.xml", name)), "")
+    if not other or "xl/workbook.xml" in names:
+        return data, parts
+    old = posixpath.basename(other)
+    contents = {
+        name.replace(old, "workbook.xml"): parts.read(name).replace(f"/{old}".encode(), b"/workbook.xml")
+        if name in ("[Content_Types].xml", "_rels/.rels")
+        else parts.read(name)
+        for name in dict.fromkeys(names)
+    }
+    parts.close()
+    data = _packed(contents)
+    return data, zipfile.ZipFile(io.BytesIO(data))
+
+
+def _packed(contents: Mapping[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
 
 
 def _other_kind(names: set[str]) -> str:
@@ -147,12 +176,10 @@ def _sheet(
             f"{what}のシート「{sheet}」は広すぎます（{rows:,} 行 × {columns:,} 列）。",
             hint="表から離れたところにある値を消して、保存し直してください。",
         )
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for name in dict.fromkeys(parts.namelist()):
-            archive.writestr(name, xml if name == path else parts.read(name))
-    packed.seek(0)
-    return CalamineWorkbook.from_filelike(packed).get_sheet_by_name(sheet), xml
+    data = _packed(
+        {name: xml if name == path else parts.read(name) for name in dict.fromkeys(parts.namelist())}
+    )
+    return CalamineWorkbook.from_filelike(io.BytesIO(data)).get_sheet_by_name(sheet), xml
 
 
 def _table(

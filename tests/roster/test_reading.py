@@ -124,10 +124,17 @@ def test_no_row_at_all(tmp_path: Path) -> None:
             read(tmp_path, text)
 
 
-def test_too_many_cells_are_an_error_of_that_row(tmp_path: Path) -> None:
-    roster = read(tmp_path, f"{HEADER}\n{ROW}\n13,試験,夏子,natsu@city-demo,A00,x,y\n")
-    errors = [(i.row, i.severity) for i in roster.issues if "より値が多く" in i.problem]
-    assert errors == [(3, "error")]
+def test_too_many_cells_are_named_and_what_slipped_is_an_error(tmp_path: Path) -> None:
+    roster = read(
+        tmp_path, f"{HEADER}\n{ROW}\n13,試験,夏子,natsu@city-demo,A00,x,y\n14,試,験,春,haru@city-demo,A00\n"
+    )
+    found = [(i.row, i.column, i.severity) for i in roster.issues if i.row]
+    assert (
+        found
+        == [(3, "", "warning"), (4, "", "warning"), (4, "ログインID", "error"), (4, "所属コード", "warning")][
+            :3
+        ]
+    )
 
 
 def test_titles_above_the_header_move_the_rows(tmp_path: Path) -> None:
