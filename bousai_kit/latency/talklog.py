@@ -20,7 +20,7 @@ import numpy as np
 from bousai_kit.errors import AnalysisError, ConfigError, InputError, Issue
 from bousai_kit.latency.durations import COLUMNS, GROUPINGS, Broadcasts
 from bousai_kit.latency.talkscan import Reject, Rule, scan_logs
-from bousai_kit.logs.talk import parse_moment
+from bousai_kit.logs.records import parse_moment
 from bousai_kit.tables import read_table, write_csv
 
 if TYPE_CHECKING:

@@ -17,15 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bousai_kit.errors import InputError
-from bousai_kit.logs.talk import (
-    MAX_CELL,
-    Columns,
-    find_columns,
-    login_of,
-    parse_moment,
-    pick_encoding,
-    read_records,
-)
+from bousai_kit.logs.records import MAX_CELL, Columns, find_columns, pick_encoding, read_records
+from bousai_kit.logs.talk import login_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,7 +30,7 @@ HEAD = 1 << 16
 RULES_AT_ONCE = 60  # bits of a BIGINT
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_LOOKS_LIKE_A_ROW = r"[\r\n][ \"]*[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}[T ]"
+_LOOKS_LIKE_A_ROW = r"[\r\n]([^\r\n]*,)?[ \"]*[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}[T ]"
 
 
 class Rule(NamedTuple):
@@ -237,11 +230,9 @@ def _by_python(
         writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(("t", "sender", "channel", "text"))
         for record in records:
-            fields = record.fields
-            at = parse_moment(fields[columns.at]) if fields is not None else None
+            fields, at = record.fields, record.at
             if fields is None or at is None:
-                reason = record.reason or "日時を読み取れません"
-                scan.rejects.append(Reject(path.name, record.line, reason))
+                scan.rejects.append(Reject(path.name, record.line, record.reason))
                 continue
             scan.rows += 1
             sender = fields[columns.sender]
