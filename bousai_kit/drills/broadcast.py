@@ -42,8 +42,8 @@ FIRST, REMINDER = 0, 10
 """Priorities: first messages (and resends) leave before reminders."""
 
 WORKERS = 16
-MOST_UNSENT = 20
 LOOK_S = 1.0
+REST_S = (2.0, 5.0, 10.0, 20.0, 30.0)
 _UNSENT = (TransportFailed, RateLimited, AuthRejected)
 
 
@@ -122,7 +122,8 @@ class Sender:
         self._news = asyncio.Event()
         self._stopping = False
         self._active = 0
-        self._unsent_in_a_row = 0
+        self._rests = 0  # how often nothing could leave, one after the other
+        self._resting_until = 0.0
         self._workers: list[asyncio.Task[None]] = []
 
     # -- tasks --------------------------------------------------------------------------------------
@@ -209,11 +210,21 @@ class Sender:
         """Wait for the operation's budget before anything is promised; False: look again."""
         operation = "messages.to-user" if task.members is None else "messages.to-channel"
         now = self._clock.monotonic()
+        if self._resting_until - now > 0.001:
+            await self._clock.sleep(min(self._resting_until - now, LOOK_S))
+            return False
         wait = self._client.gate.pacer(operation).ready_at(now) - now
         if wait <= 0.001 or math.isinf(wait) or wait > 86400.0:  # never: an answer under way decides
             return True
         await self._clock.sleep(min(wait, LOOK_S))
         return False
+
+    def _rest(self) -> None:
+        """Nothing leaves this machine, or nothing is let in: everybody waits a little before the next."""
+        now = self._clock.monotonic()
+        if now >= self._resting_until:  # those that were under way together count once
+            self._resting_until = now + REST_S[min(self._rests, len(REST_S) - 1)]
+            self._rests += 1
 
     async def _send(self, task: Task) -> None:
         if not self._still_wanted(task):
@@ -228,9 +239,9 @@ class Sender:
         kind, said = await self._outcome(task)
         await self._ledger.append(stream, f"dispatch.{kind}", task.subject, {**body, **said})
         if kind == "refused" and said.get("unsent"):
-            self._unsent_in_a_row += 1
+            self._rest()
         elif kind == "accepted":
-            self._unsent_in_a_row = 0
+            self._rests = 0
 
     async def _outcome(self, task: Task) -> tuple[str, dict[str, Any]]:
         messages = self._client.messages
@@ -246,8 +257,6 @@ class Sender:
         except (OutcomeUnknown, ProtocolViolation) as error:
             return "unknown", self._said(error)
         except _UNSENT as error:
-            if self._unsent_in_a_row >= MOST_UNSENT:
-                self._fail(error)
             return "refused", {**self._said(error), "unsent": True}
         except (ApiError, ForeignLocation, LineWorksError) as error:
             return "refused", self._said(error)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from bousai_kit.clock import Clock, in_thread
 from bousai_kit.drills.evidence import Evidence, find_answers, match_rows
 from bousai_kit.drills.result import DrillResult, result_of
-from bousai_kit.drills.state import Attempt, DrillState, fold, read_state
+from bousai_kit.drills.state import Attempt, DrillState, Reach, fold, read_state
 from bousai_kit.drills.store import DrillLock, read_logins
 from bousai_kit.errors import InputError, LineWorksError
 from bousai_kit.ledger import NewEvent
@@ -107,14 +107,27 @@ def _unknown(state: DrillState, *, alone: bool) -> list[Attempt]:
     return [one for one in state.attempts.values() if one.open and (alone or one.status == "unknown")]
 
 
+def _pressing(state: DrillState, *, alone: bool) -> list[Attempt]:
+    """Those that matter to somebody: who has answered needs no reminder's fate."""
+    keys = {one.key for one in state.open_attempts()}
+    return [one for one in _unknown(state, alone=alone) if one.key in keys]
+
+
 async def _settle_answered(ledger: Ledger, state: DrillState) -> None:
+    """An answer proves the only dispatch that it can have come from."""
     events = []
     for one in state.attempts.values():
-        answered = any(state.reaches[one.message_id, user].answer is not None for user in one.members)
-        if one.open and answered:
+        answered = [state.reaches[one.message_id, user] for user in one.members]
+        answered = [reach for reach in answered if reach.answer is not None]
+        if one.open and any(_alone(reach) for reach in answered):
             events.append(_event(state, one, "settled_delivered", {"how": "answer"}))
     if events:
         await ledger.append_many(events)
+
+
+def _alone(reach: Reach) -> bool:
+    others = [one for one in reach.attempts.values() if one.delivered or one.open]
+    return len(others) == 1
 
 
 async def _wait(
@@ -130,7 +143,7 @@ async def _wait(
     while True:
         state = await read_state(ledger, drill_id)
         await _settle_answered(ledger, state)
-        ages = [one.ended_at or one.intended_at for one in _unknown(state, alone=alone)]
+        ages = [one.ended_at or one.intended_at for one in _pressing(state, alone=alone)]
         ripe = max(ages, default=began) + timedelta(seconds=log_delay_s)
         left = (ripe - clock.now()).total_seconds() if ages else 0.0
         if left <= 0 or (stop is not None and stop.is_set()):
@@ -157,7 +170,7 @@ async def _by_log(
     tell: Tell | None,
 ) -> None:
     silent = state.people_by_verdict()["silent"]
-    if not _unknown(state, alone=alone) and not silent:
+    if not silent and not _pressing(state, alone=alone):
         return
     since = min(one.intended_at for one in state.attempts.values()) - timedelta(seconds=SLACK_S)
     until = clock.now()
