@@ -1,13 +1,12 @@
 """The hosts as ASGI apps, and httpx transports that call them in process.
 
-A fault that closes the connection aborts the socket under uvicorn; in process it surfaces as the httpx error that a
-broken connection gives.
+A fault that closes the connection aborts the socket under uvicorn; in process it surfaces as the httpx error
+that a broken connection gives.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
@@ -60,7 +59,9 @@ class HostApp:
             {
                 "type": "http.response.start",
                 "status": reply.status,
-                "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+                "headers": [
+                    (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+                ],
             }
         )
         await send({"type": "http.response.body", "body": body})
@@ -76,10 +77,18 @@ class HostApp:
         }
         raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
 
+        arrived: list[bytes | None] = []
+
         async def body(limit: int) -> bytes | None:
-            return await _read(receive, limit)
+            if not arrived:
+                return await _read(receive, limit)
+            return arrived[0] if arrived[0] is None or len(arrived[0]) <= limit else None
 
         try:
+            if scope["method"] != "GET" and (self.sandbox.faults or self.sandbox.latency_s):
+                arrived.append(
+                    await _read(receive, DRAIN)
+                )  # whoever hangs up while it waits has asked already
             if self.host == "auth":
                 return await self._auth(scope["method"], raw_path, headers, body)
             return await self.sandbox.gate.handle(
@@ -112,7 +121,9 @@ class HostApp:
             data = await body(1 << 16)
             kind = headers.get("content-type", FORM).partition(";")[0].strip().lower()
             if data is None or kind != FORM:
-                return Reply(413 if data is None else 415, {"returnCode": "99", "returnMessage": "UnexpectedError"})
+                return Reply(
+                    413 if data is None else 415, {"returnCode": "99", "returnMessage": "UnexpectedError"}
+                )
             reply = sandbox.auth.handle(below, data, sandbox.clock.now())
             sandbox.save()
             return reply

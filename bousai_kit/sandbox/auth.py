@@ -1,7 +1,8 @@
 """The token host: service-account JWT, refresh, revoke; and the check of bearer tokens (part 1 §1, §2.4).
 
 Times are judged by the sandbox's clock, never the wall's. The auth host has error shapes of its own: OAuth's
-``error``/``error_description`` and, for what cannot be parsed, ``returnCode``/``returnMessage`` (§1.8). Tokens are kept as hashes.
+``error``/``error_description`` and, for what cannot be parsed, ``returnCode``/``returnMessage`` (§1.8). Tokens
+are kept as hashes.
 """
 
 from __future__ import annotations
@@ -36,9 +37,12 @@ _WITH_READ = (
     "group.note", "group.folder", "partner", "form", "security.external-browser", "businessSupport",
 )  # fmt: skip
 KNOWN_SCOPES: frozenset[str] = frozenset(
-    [*_WITH_READ, *(f"{name}.read" for name in _WITH_READ)]
-    + ["bot.message", "user.email.read", "user.profile.read", "audit", "audit.read", "monitoring.read"]
-    + ["openid", "email", "profile"]
+    (
+        *_WITH_READ,
+        *(f"{name}.read" for name in _WITH_READ),
+        *("bot.message", "user.email.read", "user.profile.read", "audit", "audit.read", "monitoring.read"),
+        *("openid", "email", "profile"),
+    )
 )
 FREE_PLAN_LACKS = ("directory", "directory.read", "audit", "audit.read", "monitoring.read")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+\Z")
@@ -111,7 +115,7 @@ def issue(
 
 
 def revoke_all(tenant: Tenant, *, user_id: str | None = None, kinds: tuple[str, ...] = ("access",)) -> int:
-    """End tokens at once: all access tokens (what switching IP restriction does, part 2 §10), or one member's.
+    """End tokens at once: all access tokens (as switching IP restriction does, part 2 §10), or one member's.
 
     Returns how many.
     """
@@ -202,7 +206,9 @@ class AuthHost:
 
     def _check_client(self, form: dict[str, str]) -> None:
         same_id = hmac.compare_digest(form.get("client_id", "").encode(), self._client_id.encode())
-        same_secret = hmac.compare_digest(form.get("client_secret", "").encode(), self._client_secret.encode())
+        same_secret = hmac.compare_digest(
+            form.get("client_secret", "").encode(), self._client_secret.encode()
+        )
         if not (same_id and same_secret):
             raise _Refused(self.choices.invalid_client, "Client authentication failed.")
 

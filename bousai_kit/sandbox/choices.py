@@ -1,6 +1,7 @@
-"""The one table of what the reference leaves open: facts tagged [C] and [A], and the sandbox's own choices (SB).
+"""The one table of what the reference leaves open: facts tagged [C] and [A], and our own choices (SB).
 
-Change a value here, or hand another `Choices` to the sandbox, and the stand-in behaves so; nothing else decides such things.
+Change a value here, or hand another `Choices` to the sandbox, and the stand-in behaves so; nothing else
+decides such things.
 """
 
 from __future__ import annotations

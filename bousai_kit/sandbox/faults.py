@@ -21,7 +21,7 @@
 =====================  ==============================================================================
 kind                   effect
 =====================  ==============================================================================
-``429``                429 TOO_MANY_REQUESTS, ``RateLimit-Reset`` = `seconds` (default 17); a storm with ``until_s``
+``429``                429 TOO_MANY_REQUESTS, ``RateLimit-Reset`` = `seconds` (17); a storm with ``until_s``
 ``500``, ``503``       that status; before processing, or after it with ``after = true``
 ``refuse``             the connection is closed before anything was processed
 ``drop``               the request is processed and the connection closed without an answer
@@ -156,7 +156,9 @@ def load_faults(source: Path | Mapping[str, Any]) -> FaultPlan:
         except OSError:
             raise InputError(f"障害設定ファイル {source.name} を開けません。") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"障害設定ファイル {source.name} を TOML として読めません（{error}）。") from None
+            raise InputError(
+                f"障害設定ファイル {source.name} を TOML として読めません（{error}）。"
+            ) from None
     else:
         data = source
     issues: list[Issue] = []

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 WAIT_S = 10.0
 LOOK_S = 0.1
+OWN = ("__main__.py", "bousai", "bousai.exe", "bousai.py")
 
 _FAR = 1 << 30  # Windows locks bytes, and a locked byte cannot be read: lock one that is never written
 
@@ -136,10 +137,12 @@ class FolderLock:
 
 def _what() -> str:
     """How this process would be called by a person."""
-    words = [Path(word).name for word in sys.argv[:3] if not word.startswith("-")]
-    if any("ipykernel" in word for word in sys.argv[:1]):
+    words = [Path(word).name for word in sys.argv[:2] if word and word[0] != "-"]
+    if not words:
+        return "python"
+    if "ipykernel" in words[0]:
         return "ノートブック"
-    return " ".join(words[:2]) or "python"
+    return " ".join(["bousai", *words[1:]]) if words[0] in OWN else words[0]
 
 
 if sys.platform == "win32":
