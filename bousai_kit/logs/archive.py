@@ -263,6 +263,8 @@ class Archive:
                 reason = "ログの取得が途中で切れました"
             elif raw.lstrip(b"\xef\xbb\xbf \r\n").startswith((b"<", b"{")):
                 reason = "CSV ではない応答でした"
+            elif not raw.strip(b"\xef\xbb\xbf \r\n\0"):
+                reason = "見出しもない空の応答でした"
             else:
                 entry = await self._keep(service, begin, end, raw, asked_at, complete=True)
                 return entry, None
