@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from bousai_kit.errors import ConfigError
@@ -14,7 +14,7 @@ from bousai_kit.ledger import Ledger
 from bousai_kit.receiver.app import CALLBACK_PATH, build_receiver
 from bousai_kit.settings import Settings
 
-__all__ = ["open_listener", "serve_receiver"]
+__all__ = ["callback_url", "open_listener", "serve_receiver", "serving"]
 
 BACKLOG = 2048
 GRACE_S = 5
@@ -78,24 +78,39 @@ async def serve_receiver(
                 note(
                     "BOUSAI_RECEIVER_TOKEN がないため、/events は使えません（コールバックの記録はできます）。"
                 )
-            await _serve(app, listener, lambda: ready({"ready": True, "url": _url(listener)}))
+            async with serving(app, listener) as server:
+                ready({"ready": True, "url": callback_url(listener)})
+                with contextlib.suppress(asyncio.CancelledError):  # stopped: that is how it ends
+                    await asyncio.shield(server)
+                task = asyncio.current_task()
+                if task is not None:
+                    task.uncancel()
     finally:
         listener.close()
     return 0
 
 
-async def _serve(app: Any, listener: socket.socket, started: Callable[[], None]) -> None:
+@contextlib.asynccontextmanager
+async def serving(app: Any, listener: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
+    """Serve an ASGI app on a listening socket while entered; at the end, finish what is under way.
+
+    Yields
+    ------
+    asyncio.Task
+        The server; it ends by itself only when something is badly wrong.
+    """
     import uvicorn
 
     class Server(uvicorn.Server):
         @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:  # the command owns the signals
+        def capture_signals(self) -> Iterator[None]:  # the command or the notebook owns the signals
             yield
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            started()
+            up.set()
 
+    up = asyncio.Event()
     server = Server(
         uvicorn.Config(
             app,
@@ -109,15 +124,18 @@ async def _serve(app: Any, listener: socket.socket, started: Callable[[], None])
             timeout_graceful_shutdown=GRACE_S,
         )
     )
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="receiver")
+    task = asyncio.create_task(server.serve(sockets=[listener]), name="receiver")
+    starting = asyncio.create_task(up.wait())
     try:
-        await asyncio.shield(serving)
-    except asyncio.CancelledError:  # stopped: what is under way is finished first
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()
+        await asyncio.wait([task, starting], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            raise ConfigError("受信サーバーを起動できませんでした。", setting="BOUSAI_RECEIVER")
+        yield task
+    finally:
+        starting.cancel()
         server.should_exit = True
-        await serving
+        with contextlib.suppress(Exception):
+            await task
 
 
 def open_listener(host: str, port: int) -> socket.socket:
@@ -149,7 +167,8 @@ def open_listener(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _url(listener: socket.socket) -> str:
+def callback_url(listener: socket.socket) -> str:
+    """Where callbacks go: loopback when it listens everywhere."""
     address, port = listener.getsockname()[:2]
     if ipaddress.ip_address(address).is_unspecified:
         address = "::1" if ":" in address else "127.0.0.1"
