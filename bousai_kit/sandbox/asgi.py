@@ -167,7 +167,7 @@ class InProcessTransport(httpx.AsyncBaseTransport):
     """Calls one host's app; a dropped connection becomes `httpx.RemoteProtocolError` (or `ConnectError`)."""
 
     def __init__(self, app: HostApp) -> None:
-        self._inner = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))  # type: ignore[arg-type]
+        self._inner = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         try:

@@ -1,8 +1,8 @@
 """The token host: service-account JWT, refresh, revoke; and the check of bearer tokens (part 1 §1, §2.4).
 
 Times are judged by the sandbox's clock, never the wall's. The auth host has error shapes of its own: OAuth's
-``error``/``error_description`` and, for what cannot be parsed, ``returnCode``/``returnMessage`` (§1.8). Tokens
-are kept as hashes.
+``error``/``error_description`` and, for what cannot be parsed, ``returnCode``/``returnMessage`` (§1.8).
+Tokens are kept as hashes.
 """
 
 from __future__ import annotations
