@@ -16,11 +16,11 @@ from bousai_kit.onboarding.drift import check_drift
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.passwords import PlanSecret
-from bousai_kit.onboarding.plan_file import keep_copy, plan_digest
+from bousai_kit.onboarding.plan_file import keep_copy, plan_digest, write_private
 from bousai_kit.onboarding.steps import Work
 from bousai_kit.onboarding.tenant_view import read_tenant
 from bousai_kit.roster import Roster, roster_rows
-from bousai_kit.tables import write_csv
+from bousai_kit.tables import csv_bytes
 
 if TYPE_CHECKING:
     from bousai_kit.clock import Clock
@@ -130,7 +130,7 @@ async def apply_plan(
     await journal.refresh()
     _check_journal(plan, journal)
     secret = PlanSecret(home, plan.plan_id, plan.home_mark)
-    _check_secret(plan, journal, secret)
+    new_secret = _check_secret(plan, journal, secret)
     if tell is not None:
         tell(0, 0, "テナントの状態を確認しています…")
     view = await read_tenant(client, domain_id=domain_id)
@@ -141,6 +141,8 @@ async def apply_plan(
     if journal.planned is None:
         await journal.plan(_about(plan), list(_people(plan, journal.stream)))
         _check_journal(plan, journal)
+    if new_secret:
+        secret.ensure()
     work = Work(plan, view, journal, client, secret)
     total = sum(1 for steps in (work.positions, work.units, work.people, work.groups) for _ in steps())
     total += sum(len(group.add) + len(group.remove) for group in plan.groups)
@@ -182,13 +184,15 @@ def _check_journal(plan: Plan, journal: Journal) -> None:
         )
 
 
-def _check_secret(plan: Plan, journal: Journal, secret: PlanSecret) -> None:
-    """The passwords of those who are still to be created can be derived here."""
+def _check_secret(plan: Plan, journal: Journal, secret: PlanSecret) -> bool:
+    """Whoever is still to be created can get a password here; True: the secret has yet to be made."""
     steps = [f"user.create:{one.person.staff_number}" for one in plan.creates]
     if all(journal.done(step) for step in steps):
-        return
-    begun = journal.secret_ended or any(journal.state(step) is not None for step in steps)
-    secret.obtain(made=begun)
+        return False
+    if journal.secret_ended or any(journal.state(step) is not None for step in steps):
+        secret.read()  # says that it is not here
+        return False
+    return True
 
 
 def _about(plan: Plan) -> dict[str, Any]:
@@ -232,5 +236,5 @@ def _write_rejects(plan: Plan, carrier: Carrier, path: Path) -> Path | None:
         path.unlink(missing_ok=True)
         return None
     header, rows = roster_rows(Roster(people=tuple(people)))
-    write_csv(path, header, rows)
+    write_private(path, csv_bytes(header, rows))
     return path

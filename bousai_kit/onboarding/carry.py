@@ -28,6 +28,7 @@ from bousai_kit.errors import (
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.steps import Step
+from bousai_kit.onboarding.together import together
 
 if TYPE_CHECKING:
     from bousai_kit.clock import Clock
@@ -103,16 +104,14 @@ class Carrier:
                     return
                 step = todo.popleft()
                 try:
-                    if await self._carry(step, patient=False):
+                    if await self._carry(step, patient=False, pending=bool(later)):
                         self._tick(title_text)
                     else:
                         later.append(step)
                 except BousaiKitError as error:
                     self._fatal = self._fatal or error
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(workers, len(todo))):
-                group.create_task(work())
+        await together(*(work() for _ in range(min(workers, len(todo)))))
         for round_ in range(8):
             if not later or self._fatal is not None or self.stopped:
                 break
@@ -120,7 +119,7 @@ class Carrier:
             await self.journal.refresh()
             waiting, later = later, []
             for step in waiting:
-                if await self._carry(step, patient=True):
+                if await self._carry(step, patient=True, pending=bool(later)):
                     self._tick(title_text)
                 elif round_ < 7:
                     later.append(step)
@@ -143,13 +142,15 @@ class Carrier:
 
     # -- one step -----------------------------------------------------------------------------------------
 
-    async def _carry(self, step: Step, *, patient: bool) -> bool:
-        """True: it has come to an end for this run. False: another process is at it."""
+    async def _carry(self, step: Step, *, patient: bool, pending: bool) -> bool:
+        """True: it has come to an end for this run. False: another process is at it, or at what it needs."""
         state = self.journal.state(step.key)
         if state is not None and state.status == "done":
             self.skipped += 1
             return True
         reason = step.blocked()
+        if reason and pending:
+            return False
         if reason:
             if not step.quiet:
                 self._list(self.failed, step, reason)

@@ -7,8 +7,6 @@ any.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +15,7 @@ from bousai_kit.errors import GuardError
 from bousai_kit.onboarding.estimate import count_calls, estimate_s
 from bousai_kit.onboarding.groups import plan_groups
 from bousai_kit.onboarding.items import LABELS, GroupItem, Leaver, PersonItem, Plan, PositionItem, UnitItem
+from bousai_kit.onboarding.plan_file import plan_digest
 from bousai_kit.onboarding.tenant_view import Member, TenantView
 from bousai_kit.roster import Person, Roster, RosterUnit, require_ok
 
@@ -93,21 +92,13 @@ def build_plan(
             raise FewLeavers(len(plan.suspend), allowed)
     calls = count_calls(plan)
     reading = max(1, view.requests)
-    return replace(
+    plan = replace(
         plan,
-        plan_id=_plan_id(roster, view, plan),
         roster_sha256=roster.sha256,
         calls=sum(calls.values()) + reading,
         eta_s=estimate_s(calls, reading=reading, per_minute=view.per_minute, limits=limits or {}),
     )
-
-
-def _plan_id(roster: Roster, view: TenantView, plan: Plan) -> str:
-    said = [roster.sha256, view.domain_id, view.read_at.isoformat(), plan.leavers]
-    said += [[one.person.staff_number, one.action, one.user_id] for one in plan.people]
-    said += [[one.code, one.action] for one in plan.units]
-    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()
-    return f"p{view.read_at:%Y%m%d-%H%M%S}-{digest[:8]}"
+    return replace(plan, plan_id=f"p{view.read_at:%Y%m%d-%H%M%S}-{plan_digest(plan)[:8]}")
 
 
 def diff(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import PermissionDenied
+from bousai_kit.onboarding.together import together
 
 if TYPE_CHECKING:
     from bousai_kit.lineworks.client import LineWorksClient
@@ -221,12 +221,10 @@ async def read_tenant(client: LineWorksClient, *, domain_id: int) -> TenantView:
         A list cannot be read. (Positions that are switched off are no error.)
     """
     before = client.stats.requests
-    async with asyncio.TaskGroup() as group:
-        users = group.create_task(_all(client.users.list()))
-        units = group.create_task(_all(client.orgunits.list()))
-        positions = group.create_task(_positions(client))
-        groups = group.create_task(_groups(client))
-    members = [see_member(user) for user in users.result() if user.get("domainId") in (None, domain_id)]
+    users, units, positions, groups = await together(
+        _all(client.users.list()), _all(client.orgunits.list()), _positions(client), _groups(client)
+    )
+    members = [see_member(user) for user in users if user.get("domainId") in (None, domain_id)]
     return TenantView(
         domain_id=domain_id,
         read_at=client.clock.now(),
@@ -239,10 +237,10 @@ async def read_tenant(client: LineWorksClient, *, domain_id: int) -> TenantView:
                 _text(unit, "parentOrgUnitId"),
                 _text(unit, "email"),
             )
-            for unit in units.result()
+            for unit in units
         ),
-        positions=positions.result(),
-        groups=groups.result(),
+        positions=positions,
+        groups=groups,
         per_minute=client.gate.pacer("users.list").limit,
         requests=client.stats.requests - before,
     )

@@ -75,7 +75,12 @@ def test_files_are_for_their_owner_and_passwords_do_not_show_in_a_repr(tmp_path:
 def test_single_pages_in_a_zip_locked_by_a_passphrase(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     made = write_handouts(
-        slips(), tmp_path, text=load_text(), single=True, passphrase="合言葉 1", progress=lambda *n: seen.append(n)
+        slips(),
+        tmp_path,
+        text=load_text(),
+        single=True,
+        passphrase="合言葉 1",
+        progress=lambda *n: seen.append(n),
     )
     with zipfile.ZipFile(made.files[0]) as archive:
         assert archive.namelist() == [f"handout_K{n:04d}.pdf" for n in range(3)]
@@ -102,7 +107,9 @@ def test_text_of_people_is_never_taken_for_markup() -> None:
 
 
 def test_long_names_stay_on_one_page() -> None:
-    long = Slip(key="1", name="試" * 80, login_id="a" * 40 + "@" + "b" * 49, password="Kx7-mTq9-rb", unit="課" * 100)
+    long = Slip(
+        key="1", name="試" * 80, login_id="a" * 40 + "@" + "b" * 49, password="Kx7-mTq9-rb", unit="課" * 100
+    )
     assert len(PdfReader(io.BytesIO(render_pdf([long], text=load_text()))).pages) == 1
 
 
