@@ -10,6 +10,7 @@ import socket
 import sys
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,20 @@ async def _sandbox(settings: Settings, *, time_scale: float, seed: int) -> Async
         return
     from bousai_kit.sandbox.home import serve_home_sandbox
 
-    async with serve_home_sandbox(settings.home, time_scale=time_scale, seed=seed):
+    before = await _last_recorded(settings)
+    async with serve_home_sandbox(settings.home, time_scale=time_scale, seed=seed, not_before=before):
         yield
+
+
+async def _last_recorded(settings: Settings) -> datetime | None:
+    """When the home's ledger was last written, by the tenant's clock: that clock does not run behind it."""
+    from bousai_kit.ledger import Ledger
+    from bousai_kit.sandbox.home import peek_clock
+
+    async with await Ledger.open(settings.ledger_url, clock=peek_clock(settings.home)) as ledger:
+        seq, _ = await ledger.head()
+        events = await ledger.read(after=seq - 1)
+        return events[-1].recorded_at if events else None
 
 
 async def _wait_ready(server: asyncio.subprocess.Process, url: str, token: str) -> None:

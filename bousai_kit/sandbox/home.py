@@ -177,7 +177,7 @@ async def open_home_sandbox(home: Path, *, seed: int = 1) -> AnySandbox:
 
 @contextlib.asynccontextmanager
 async def serve_home_sandbox(
-    home: Path, *, time_scale: float = 1.0, seed: int = 1
+    home: Path, *, time_scale: float = 1.0, seed: int = 1, not_before: datetime | None = None
 ) -> AsyncIterator[HomeSandbox]:
     """Serve the tenant of a home on loopback while entered; others join it.
 
@@ -189,6 +189,8 @@ async def serve_home_sandbox(
         Speed of its clock, which goes on from the stored reading.
     seed : int
         Of a new tenant.
+    not_before : datetime, optional
+        What others of this home remember of the clock; it begins no earlier.
 
     Raises
     ------
@@ -202,6 +204,7 @@ async def serve_home_sandbox(
     await _take_or_join(lock, folder, join=False)
     try:
         origin, reading = datetime.now(UTC), read_clock(folder / TENANT) or BEGINNING
+        reading = max(reading, not_before or reading)
         clock = SystemClock(speed=time_scale, origin=origin, reading=reading)
         sandbox = _run(folder, seed=seed, clock=clock)
     except BaseException:

@@ -100,7 +100,9 @@ class FolderLock:
             what = str(holder.get("what") or "別のプログラム")
             who = f"別のプロセス（{what}、PID {pid}）" if isinstance(pid, int) else "別のプロセス"
             hint = (
-                "そのコマンドの終了を待つか、ノートブックならカーネルを停止してから、もう一度実行してください。"
+                "すでに開いている画面を使うか、そのコマンドを Ctrl-C で終了してから、もう一度実行してください。"
+                if what in ("bousai lab", "bousai sandbox")
+                else "そのコマンドの終了を待つか、ノートブックならカーネルを停止してから、もう一度実行してください。"
                 "同時に使うときは `bousai lab` を起動しておきます。"
             )
         return ConfigError(

@@ -353,6 +353,16 @@ def test_a_served_clock_goes_on_from_the_reading(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
+def test_a_served_clock_begins_no_earlier_than_others_remember(tmp_path: Path) -> None:
+    async def test() -> None:
+        for later_s in (90.0, -90.0):
+            moment = BEGINNING + timedelta(days=1, seconds=later_s)
+            async with serve_home_sandbox(tmp_path, not_before=moment) as served:
+                assert served.clock.now() >= BEGINNING + timedelta(days=1, seconds=90)
+
+    asyncio.run(test())
+
+
 @posix
 def test_a_served_tenant_that_is_killed_leaves_nothing_behind_the_clock(tmp_path: Path) -> None:
     async def serve(begun: Callable[[], None]) -> None:
