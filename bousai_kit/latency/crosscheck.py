@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from bousai_kit.logs.talk import TalkRow, read_talk
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bousai_kit.latency.durations import Broadcasts
     from bousai_kit.ledger import Event
     from bousai_kit.logs.archive import Piece
 
-__all__ = ["LogCount", "answer_labels", "count_log"]
+__all__ = ["LogCount", "answer_labels", "answered_before", "count_log"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,16 @@ def answer_labels(drill: Iterable[Event]) -> frozenset[str]:
         for button in message.get("buttons", ())
         if button.get("label")
     )
+
+
+def answered_before(source: Broadcasts, until: datetime) -> int:
+    """People with an answer in the ledger, in time or late, given before `until`."""
+    import pandas as pd
+
+    frame = source.frame
+    waited = frame["late_s"].where(~frame["observed"], frame["duration_s"])
+    at = frame["sent_at"] + pd.to_timedelta(waited, unit="s")
+    return int(frame.loc[at < pd.Timestamp(until), "person"].nunique())
 
 
 def count_log(pieces: Iterable[Piece], labels: Collection[str]) -> LogCount:

@@ -7,6 +7,7 @@
 * A person whose message was not delivered is in no denominator and is listed; so is one whose outcome is
   still unknown (an answer of that person settles it: delivered).
 * An answer after the cut is *late*: it stays visible, and the person stays censored.
+* A message without answer buttons asks nothing: it is left out, and ends nobody's waiting.
 """
 
 from __future__ import annotations
@@ -180,6 +181,7 @@ class _Fold:
         self.title = ""
         self.deadlines: dict[str, float] = {}
         self.postbacks: dict[str, list[str]] = {}
+        self.asks_nothing: set[str] = set()
         self.people: dict[str, Mapping[str, Any]] = {}
         self.unreachable: dict[str, str] = {}
         self.rooms: dict[str, list[str]] = {}
@@ -236,6 +238,8 @@ class _Fold:
         for message in body.get("messages", ()):
             key = str(message["id"])
             self.deadlines[key] = float(message.get("deadline_s") or deadline)
+            if not message.get("buttons"):
+                self.asks_nothing.add(key)
             for button in message.get("buttons", ()):
                 said = button.get("postback") if isinstance(button, Mapping) else None
                 if said:
@@ -271,6 +275,13 @@ class _Fold:
             raise AnalysisError(
                 "まだ何も送信されていません。", hint="訓練を実行してから、もう一度分析してください。"
             )
+        left_out = sorted({key for key, _ in self.reached if key in self.asks_nothing})
+        self.reached = {pair: reach for pair, reach in self.reached.items() if pair[0] not in left_out}
+        if not self.reached:
+            raise AnalysisError(
+                "応答ボタンのある一斉送信がまだありません。",
+                hint="シナリオの messages に buttons を付けて、訓練を行ってください。",
+            )
         self._match()
         outcomes = {key: reach.outcome() for key, reach in self.reached.items()}
         order: dict[str, datetime] = {}
@@ -305,6 +316,8 @@ class _Fold:
             groups = [str(who.get(name) or "") for name in ("staff_number", "hq_role", *GROUPINGS)]
             rows.append((message, person, *groups, outcome, reason, sent, duration, observed, late))
         notes = []
+        if left_out:
+            notes.append(f"応答ボタンのない連絡（{'、'.join(left_out)}）は、応答時間の分析に含めていません。")
         if early:
             notes.append(f"送信より前の時刻の応答 {early} 件を 0 秒として数えました（時計のずれ）。")
             warnings.warn(DataQualityWarning(notes[-1]), stacklevel=4)

@@ -21,6 +21,7 @@ from bousai_kit.panels.view import Panel, PanelView, button, field
 
 if TYPE_CHECKING:
     from bousai_kit.latency.analysis import Analysis
+    from bousai_kit.latency.durations import Broadcasts
     from bousai_kit.latency.sheets import Plot
     from bousai_kit.logs.archive import PullResult
     from bousai_kit.workbench import Workbench
@@ -107,55 +108,53 @@ class LatencyModel(PanelModel):
 
     async def pull_log(self) -> PullResult | None:
         """Pull the talk log of the drill's period into the archive and hold it against the ledger."""
-        from bousai_kit.latency.crosscheck import answer_labels, count_log
+        from bousai_kit.latency.crosscheck import answer_labels, answered_before, count_log
 
         bench, drill_id = self.bench, self._chosen()
         drill = await bench.ledger.read(stream=f"drill:{drill_id}")
-        since, last = drill[0].recorded_at - BEFORE, drill[-1].recorded_at
-        if self.unattended:  # nobody waits: let the last rows appear first
-            ready = last + timedelta(seconds=bench.log_delay_s) - bench.clock.now()
-            await bench.clock.sleep(ready.total_seconds())
+        taps = await bench.ledger.read(after=drill[0].seq, stream="callbacks")
+        since, last = drill[0].recorded_at - BEFORE, [*drill, *taps][-1].recorded_at
+        last = max(last, drill[-1].recorded_at) + timedelta(seconds=1)
         until = min(bench.clock.now(), last + timedelta(seconds=bench.log_delay_s))
+        if self.unattended:  # nobody waits: let the last rows appear first
+            ready = last + timedelta(seconds=bench.log_delay_s + 2) - bench.clock.now()
+            await bench.clock.sleep(ready.total_seconds())
+            until = last
+        until = max(until, since + BEFORE)
         self.tell(0, 3, "トークのログを取得しています…")
         try:
-            got = await bench.archive.pull(
-                LOG, since, max(until, since + BEFORE), partial(bench.fetch_log, LOG)
-            )
+            got = await bench.archive.pull(LOG, since, until, partial(bench.fetch_log, LOG))
         except PermissionDenied:  # the numbers come from the ledger; the log only confirms them
             self.log_sentence = (
                 "トークのログを取得する権限（monitoring.read）がないため、台帳だけで分析します。"
             )
             return None
-        labels = answer_labels(drill)
-        pieces = bench.archive.pieces(LOG, since, max(until, since + BEFORE))
+        labels, pieces = answer_labels(drill), bench.archive.pieces(LOG, since, until)
         count = await in_thread(bench.clock, lambda: count_log(pieces, labels))
-        told = [count.sentence(await self._answered(drill_id)), *got.warnings]
+        in_ledger = answered_before(await self._read(drill_id), until)
+        told = [count.sentence(in_ledger), *got.warnings]
         told += [
-            f"{gap.reason}：{gap.since.isoformat()} から {gap.until.isoformat()} まで" for gap in got.gaps
+            f"{gap.since.isoformat()} から {gap.until.isoformat()} まで：{gap.reason}" for gap in got.gaps
         ]
         self.log_sentence = " ".join(told)
         return got
 
-    async def _answered(self, drill_id: str) -> int:
-        """People with any answer to this drill in the ledger."""
+    async def _read(self, drill_id: str) -> Broadcasts:
         from bousai_kit.latency import read_drill
 
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataQualityWarning)
-            source = await read_drill(self.bench.ledger, drill_id, as_of=self.bench.clock.now())
-        frame = source.frame
-        return int(frame.loc[frame["observed"] | frame["late_s"].notna(), "person"].nunique())
+            warnings.simplefilter("ignore", DataQualityWarning)  # said in the result, as a note
+            clock = self.bench.clock
+            return await read_drill(self.bench.ledger, drill_id, as_of=clock.now(), clock=clock)
 
     async def analyse(self) -> Analysis:
         """Estimate from the ledger, draw the curves."""
-        from bousai_kit.latency import analyse, read_drill
+        from bousai_kit.latency import analyse
         from bousai_kit.latency.plots import draw_all
 
         bench, drill_id = self.bench, self._chosen()
         self.tell(1, 3, "分析しています…")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataQualityWarning)  # said in the result, as a note
-            source = await read_drill(bench.ledger, drill_id, as_of=bench.clock.now(), clock=bench.clock)
+        source = await self._read(drill_id)
 
         def work() -> tuple[Analysis, tuple[tuple[str, Plot], ...]]:
             found = analyse(source)

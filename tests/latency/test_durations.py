@@ -136,6 +136,20 @@ def test_a_room_reaches_its_members() -> None:
     assert (found["b"]["duration_s"], found["c"]["duration_s"]) == (12.0, 7.0)
 
 
+def test_a_message_without_buttons_asks_nothing() -> None:
+    drill = Drill("b01", "i01")
+    drill.events[0].body["messages"][1]["buttons"] = []
+    drill.send("a").send("a", seconds=60, message="i01").tap("a", 90)
+    source = drill.fold()
+    assert set(source.frame["broadcast_id"]) == set(source.deadlines_s) == {"b01"}
+    assert rows(source)["a"]["duration_s"] == 90.0  # the notice in between ended no waiting
+    assert "i01" in source.notes[0]
+    only = Drill("i01").send("a", message="i01")
+    only.events[0].body["messages"][0]["buttons"] = []
+    with pytest.raises(AnalysisError, match="応答ボタンのある一斉送信"):
+        only.fold()
+
+
 def test_answers_of_strangers_and_other_drills_count_for_nobody() -> None:
     drill = Drill().send("a").tap("z", 20)
     drill.tap("a", 20, data="bk1|drill=other|m=b01|a=0").tap("a", 21, data="こんにちは")
