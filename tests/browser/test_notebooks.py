@@ -1,0 +1,90 @@
+"""Every notebook opened and clicked through once by a person's means, in order, on one lab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def lab(start_lab: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    started = start_lab(tmp_path_factory.mktemp("city") / "home", time_scale=40.0)
+    yield started
+    assert started.stop() in (0, 130)
+
+
+def opened(sight: Any, lab: Any, notebook: str) -> None:
+    """Open it as a document; its panel shows by itself, in Japanese, with folded code and no dialog."""
+    sight.page.goto(lab.page(notebook))
+    sight.page.locator(".bk-banner").first.wait_for(timeout=90_000)
+    sight.wait_for("【サンドボックス】実際には送信されません。時計は 40 倍速です。")
+    assert sight.page.locator(".jp-Dialog").count() == 0
+    assert sight.page.locator("html").get_attribute("lang") is not None
+    assert "ファイル" in sight.page.locator("#jp-MainMenu, #jp-menu-panel").first.inner_text()
+
+
+def next_step(sight: Any) -> str:
+    return str(sight.page.locator(".bk-next").first.inner_text())
+
+
+def until_next(sight: Any, words: str, *, timeout_s: float = 90.0) -> None:
+    sight.wait_until(lambda: words in next_step(sight), what=words, timeout_s=timeout_s)
+
+
+def test_00_start(sight: Any, lab: Any) -> None:
+    opened(sight, lab, "00_start")
+    sight.press("接続を確認する")
+    until_next(sight, "準備ができています")
+    sight.shoot("00_start")
+    cells = sight.page.locator(".bk-table td").all_inner_texts()
+    assert "要対応" not in cells
+    assert cells.count("正常") >= 10
+
+
+def test_10_onboarding(sight: Any, lab: Any) -> None:
+    opened(sight, lab, "10_onboarding")
+    sight.press("名簿を確認する")
+    until_next(sight, "計画を作る")
+    sight.press("計画を作る")
+    until_next(sight, "計画を確認しました")
+    sight.shoot("10_onboarding_plan")
+    apply = sight.page.get_by_role("button", name="登録を実行する", exact=True).first
+    assert apply.is_disabled()  # nothing goes out before somebody agreed
+    sight.page.get_by_label("計画を確認しました").first.check()
+    sight.press("登録を実行する")
+    bar = sight.page.locator(".widget-hprogress").first
+    bar.wait_for(timeout=30_000)
+    sight.wait_until(lambda: moved(sight), what="live progress")
+    sight.press("停止する")
+    sight.wait_for("停止しました。ここまでの結果は台帳に残っています。")
+    sight.shoot("10_onboarding_stopped")
+    sight.press("登録を実行する")
+    until_next(sight, "配付資料", timeout_s=120.0)
+    sight.press("配付資料を作る")
+    sight.wait_for("handouts.pdf")
+    sight.press("ログイン状況を見る")
+    sight.wait_for("ログインの状況")
+    sight.shoot("10_onboarding_done")
+    handouts = list(lab.home.rglob("handouts*.pdf"))
+    assert handouts
+    assert all(path.stat().st_mode & 0o077 == 0 for path in handouts)
+
+
+def moved(sight: Any) -> bool:
+    """The counter beside the bar shows a number between nothing and everything."""
+    found = re.search(r"([\d,]+)/([\d,]+)", sight.text())
+    if found is None:
+        return False
+    done, total = (int(text.replace(",", "")) for text in found.groups())
+    return 0 < done < total
+
+
+def test_no_result_is_stored(lab: Any) -> None:
+    """Whatever was done in the notebooks: their files hold no output (labs save without asking)."""
+    for path in (Path(__file__).parent.parent.parent / "notebooks").glob("*.ipynb"):
+        assert '"outputs": []' in path.read_text(encoding="utf-8")
+        assert "bk-banner" not in path.read_text(encoding="utf-8")
