@@ -194,15 +194,21 @@ def rows_of_domain(
     domain_id: int,
     *,
     sort: Callable[[Entity], Any] | None = None,
+    where: Callable[[Entity], bool] | None = None,
     descending: bool = False,
 ) -> Rows:
-    """All entities of a domain, in order of creation or by `sort`; kept until the next change."""
+    """Entities of a domain, in order of creation or by `sort`; the order is kept until the next change.
+
+    `sort` and `where` are functions of a module: the order is kept under them.
+    """
     known = index(tenant, table)
-    label = (domain_id, sort, descending)
+    label = (domain_id, sort, where, descending)
     order = known.sorted.get(label)
     if order is None:
         entities = tenant.table(table)
         order = known.all("domain", domain_id)
+        if where is not None:
+            order = [key for key in order if where(entities[key])]
         if sort is not None:
             by = sort
             order.sort(key=lambda key: by(entities[key]))

@@ -149,15 +149,19 @@ def _list_keys(kind: Kind) -> Callable[[Call], Reply]:
             shown |= {"name": full_name(entry), "email": entry["email"]}
         return {**shown, "id": entry[kind.id], "externalKey": entry[kind.key]}
 
+    def with_key(entry: Entity) -> bool:
+        return bool(entry.get(kind.key))
+
+    def without_key(entry: Entity) -> bool:
+        return not entry.get(kind.key)
+
     def handler(call: Call) -> Reply:
         wanted = call.query.get("hasExternalKey") or ""
         if wanted not in ("", "true", "false"):
             raise bad("hasExternalKey must be true or false.")
-        rows = rows_of_domain(call.tenant, kind.table, call.domain_id)
-        if not wanted:
-            return Reply(200, call.page(kind.plural, rows, view=view))
-        chosen = [row for row in rows if bool(row[1][kind.key]) == (wanted == "true")]
-        return Reply(200, call.page(kind.plural, chosen, view=view))
+        where = {"true": with_key, "false": without_key}.get(wanted)
+        rows = rows_of_domain(call.tenant, kind.table, call.domain_id, where=where)
+        return Reply(200, call.page(kind.plural, rows, view=view))
 
     return handler
 

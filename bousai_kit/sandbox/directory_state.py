@@ -256,8 +256,9 @@ def first_login(sandbox: Sandbox, user_id: str, at: datetime | None = None) -> b
     if user is None or not user["isPending"] or user["isDeleted"]:
         return False
     if user["isAwaiting"]:
-        begin = datetime.fromisoformat(user["activationDate"])
-        tenant.schedule(max(at, begin) + timedelta(seconds=600), "people.first_login", {"u": user_id})
+        begin = max(at, datetime.fromisoformat(user["activationDate"]))
+        if begin.year < 9999:
+            tenant.schedule(begin + timedelta(seconds=600), "people.first_login", {"u": user_id})
         return False
     if expired(sandbox, user, at):
         note_login(sandbox, user, at, ok=False, reason=REFUSED["expired"])

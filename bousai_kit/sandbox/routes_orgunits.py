@@ -202,10 +202,9 @@ def _fresh_id(tenant: Tenant, unit: Entity) -> str:
     key = unit["orgUnitExternalKey"]
     if not key:
         return tenant.new_id("orgunit")
-    orgunit_id, used = tenant.new_id("orgunit", key), tenant.table("used_ids")
-    if orgunit_id in tenant.table("orgunits") or orgunit_id in used:
-        orgunit_id = tenant.new_id("orgunit")
-    tenant.put("used_ids", orgunit_id, {})
+    orgunit_id = tenant.new_id("orgunit", key)
+    if orgunit_id in tenant.table("orgunits") or orgunit_id in tenant.table("used_ids"):
+        return tenant.new_id("orgunit")
     return orgunit_id
 
 
@@ -282,6 +281,7 @@ def _delete(call: Call) -> Reply:
         members = [member for member in group["members"] if member["id"] != orgunit_id]
         put(tenant, "groups", group_id, {**group, "members": members})
     drop(tenant, "orgunits", orgunit_id)
+    tenant.put("used_ids", orgunit_id, {})
     for user_id, user in list(tenant.table("users").items()):  # those in their last seven days
         if user["isDeleted"] and unit_entry(user, orgunit_id):
             put_user(tenant, {**user, "organizations": _without(user["organizations"], orgunit_id)})

@@ -99,7 +99,7 @@ def _password(call: Call, fields: dict[str, Any], user: Entity) -> tuple[str, st
     if kind == "MEMBER":
         if not user["privateEmail"]:
             raise bad("privateEmail is required.")
-        return kind, None, True
+        return kind, None, False  # set from the invitation: one login is enough
     password = string(config, "password", "passwordConfig", 200) or ""
     check_password(password, "passwordConfig.password", call.choices)
     return kind, password, change

@@ -75,7 +75,8 @@ def properties_of(operation: Operation) -> list[str]:
 
 EXTRA = [
     "organizations", "orgUnits", "relations", "messenger", "activationDate", "customProperties",
-    "aliasEmails", "timeZone", "birthday", "passwordConfig", "users", "groups", "levels", "externalKey", "usePrivateEmail",
+    "aliasEmails", "timeZone", "birthday", "passwordConfig", "users", "groups", "levels",
+    "externalKey", "usePrivateEmail",
 ]  # fmt: skip
 GOOD: dict[str, Callable[[], dict[str, Any]]] = {
     "users": new_member,

@@ -110,6 +110,8 @@ def test_after_30_days_a_pending_member_cannot_start_until_invited_again() -> No
         await desk.days(29.9)
         assert first_login(desk.bench.sandbox, user_id) is True
         assert await flags(desk, user_id) == []
+        logins = [row["ok"] for row in desk.tenant.table("audit").values() if row["service"] == "auth"]
+        assert logins == [False, True]  # the password was set from the invitation: one login
 
     at_desk(test)
 
