@@ -262,7 +262,8 @@ class LatencyView(PanelView):
         self._filling = True
         try:
             self.choice.options = model.drills
-            self.choice.value = model.drill_id or None
+            known = any(drill_id == model.drill_id for _, drill_id in model.drills)
+            self.choice.value = model.drill_id if known else None
         finally:
             self._filling = False
 
