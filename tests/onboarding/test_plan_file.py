@@ -1,0 +1,98 @@
+"""A plan as a file: the same plan comes back, for its owner alone, and not when it was altered."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bousai_kit.errors import ConfigError, InputError
+from bousai_kit.onboarding import load_plan, prepare_plan, save_plan
+from bousai_kit.onboarding.items import Plan
+from bousai_kit.onboarding.plan import build_plan
+from bousai_kit.onboarding.plan_file import keep_copy, kept_plan, plan_digest
+from tests.onboarding.test_plan import crowd, member, person, roster, view
+
+
+def a_plan() -> Plan:
+    people = [person(n, last_name="𠮷野", ward="北区", extra={"趣味": "登山"}) for n in range(1, 4)]
+    tenant = view(member(1), member(2, key="S9"), member(7))
+    return build_plan(roster(*people), tenant, leavers="suspend", max_leavers=5)
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    plan = prepare_plan(a_plan(), tmp_path / "home")
+    assert {item.action for item in plan.people} == {"create", "update", "conflict"}
+    path = save_plan(plan, tmp_path / "計画 1.json")
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert load_plan(path) == plan
+    assert plan_digest(load_plan(path)) == plan_digest(plan)
+    text = path.read_text("utf-8")
+    assert "𠮷野" in text  # a second person can read it
+    assert "\n" in text
+    said = json.loads(text)
+    assert said["summary"]["create"] == 1
+    assert said["people"][0]["changes"]["last_name"] == ["試験", "𠮷野"]
+
+
+def test_saving_over_a_readable_file_makes_it_private(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text("x")
+    os.chmod(path, 0o644)
+    save_plan(a_plan(), path)
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"row": 4', '"row": 5'),
+        ("a3@city", "x3@city"),
+        ('"create": 1', '"create": 9'),
+        ('"bousai-all"', '"bousai-al"'),
+    ],
+)
+def test_an_altered_plan_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    path = save_plan(a_plan(), tmp_path / "plan.json")
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    with pytest.raises(InputError, match="書き換え"):
+        load_plan(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"\xff\xfe", b'{"format": "bousai-onboarding-plan/9"}', b"[" * 100_000]
+)
+def test_what_is_no_plan_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "plan.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        load_plan(path)
+    assert refused.value.exit_code == 2
+    with pytest.raises(InputError):
+        load_plan(tmp_path / "missing.json")
+
+
+def test_a_copy_is_kept_beside_the_secret(tmp_path: Path) -> None:
+    plan = a_plan()
+    keep_copy(plan, tmp_path)
+    assert kept_plan(tmp_path, plan.plan_id) == plan
+    with pytest.raises(InputError):
+        kept_plan(tmp_path, "p0")
+    with pytest.raises(ConfigError):
+        keep_copy(replace(plan, plan_id="../../etc/x"), tmp_path)
+
+
+def test_thousands_against_thousands_take_no_time() -> None:
+    tenant = crowd(3_000, organizations=())
+    people = roster(*(person(n) for n in range(1, 3_001)))
+    began = time.process_time()
+    plan = build_plan(people, tenant)
+    assert plan.count("update") == 3_000
+    assert time.process_time() - began < 2  # a square would take far longer; `bench/onboarding.py` measures

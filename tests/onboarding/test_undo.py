@@ -1,0 +1,129 @@
+"""Undo: back to before where the platform can; what it cannot is said first."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bousai_kit.errors import GuardError, InputError
+from bousai_kit.onboarding import plan_undo, undo_apply
+from bousai_kit.onboarding.undo import UndoResult
+from bousai_kit.workbench import Workbench
+from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for, tenant_problems, without
+
+
+def run(home: Path, work: Any) -> Any:
+    async def main() -> Any:
+        async with await bench_at(home) as bench:
+            return await work(bench)
+
+    return asyncio.run(main())
+
+
+def given(bench: Workbench) -> dict[str, Any]:
+    return {"client": bench.client, "ledger": bench.ledger, "home": bench.home, "domain_id": bench.domain_id}
+
+
+async def undo(bench: Workbench, apply_id: str) -> UndoResult:
+    return await undo_apply(apply_id, clock=bench.clock, **given(bench))
+
+
+def state(bench: Workbench) -> str:
+    """The directory as it stands, without what an undo may leave (members in their seven days)."""
+    tenant = bench.sandbox.tenant  # type: ignore[union-attr]
+    tables = {}
+    for name in ("users", "orgunits", "positions", "groups"):
+        rows = [one for one in tenant.table(name).values() if not one.get("isDeleted")]
+        tables[name] = json.loads(json.dumps(rows, sort_keys=True, default=str))
+    for group in tables["groups"]:
+        group["members"].sort(key=lambda one: one["id"])
+        group.pop("modifiedTime", None)
+    return json.dumps(tables, sort_keys=True, ensure_ascii=False, indent=1)
+
+
+def test_undo_of_an_apply_is_before(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        before = state(bench)
+        roster = city()
+        plan = await plan_for(bench, roster)
+        done = await apply(bench, plan)
+        preview = await plan_undo(plan.plan_id, **given(bench))
+        assert preview.impossible == []
+        assert "12 名のアカウントを削除します" in "".join(preview.sentences())
+        result = await undo(bench, plan.plan_id)
+        assert (result.undone, result.failed, result.impossible) == (done.done, (), ())
+        assert state(bench) == before
+        again = await undo(bench, plan.plan_id)
+        assert (again.undone, again.failed) == (0, ())
+        with pytest.raises(GuardError, match="取り消され"):
+            await apply(bench, plan)
+        # within their seven days they come back with a new plan
+        back = await plan_for(bench, roster)
+        assert back.as_json()["update"] == 12
+        assert (await apply(bench, back)).complete
+        assert tenant_problems(bench, roster) == []
+        assert (await plan_for(bench, roster)).nothing_to_do
+
+    run(home, work)
+
+
+def test_undo_of_changes_sets_them_back(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city(30)
+        await apply(bench, await plan_for(bench, roster))
+        await bench.clock.sleep(24 * 3600)  # most log in
+        tenant = bench.sandbox.tenant  # type: ignore[union-attr]
+        active = [
+            one["userExternalKey"]
+            for one in tenant.table("users").values()
+            if not one["isPending"] and one["userExternalKey"]
+        ]
+        first, second, leaver, last = active[:4]
+        before = state(bench)
+        wanted = changed(roster, first, last_name="改姓", last_kana="カイセイ", position="特命担当", ward="")
+        wanted = changed(wanted, second, orgunit_code="U3", login_id="moved@city-demo", bureau="水道局")
+        wanted = without(wanted, leaver)
+        plan = await plan_for(bench, wanted, leavers="suspend")
+        assert (plan.as_json()["update"], plan.as_json()["suspend"]) == (2, 1)
+        assert (await apply(bench, plan)).complete
+        assert state(bench) != before
+        assert (await plan_for(bench, wanted, leavers="suspend")).nothing_to_do
+        result = await undo(bench, plan.plan_id)
+        assert (result.failed, result.impossible) == ((), ())
+        assert state(bench) == before
+        assert last
+
+    run(home, work)
+
+
+def test_who_has_begun_is_not_deleted_and_later_changes_stay(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city()
+        plan = await plan_for(bench, roster)
+        await apply(bench, plan)
+        await bench.clock.sleep(24 * 3600)
+        users = bench.sandbox.tenant.table("users")  # type: ignore[union-attr]
+        begun = [one["userId"] for one in users.values() if not one["isPending"] and one["userExternalKey"]]
+        assert len(begun) > 5
+        preview = await plan_undo(plan.plan_id, **given(bench))
+        assert "取り消せないもの" in preview.sentences()[0]
+        assert len(preview.impossible) == len(begun)
+        result = await undo(bench, plan.plan_id)
+        assert all(users[user_id]["isSuspended"] and not users[user_id]["isDeleted"] for user_id in begun)
+        # the units in which they sit cannot go
+        assert result.failed
+        assert all(one["step"].startswith(("orgunit.delete", "position.delete")) for one in result.failed)
+
+    run(home, work)
+
+
+def test_an_unknown_apply_is_said_to_be_unknown(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        with pytest.raises(InputError, match="BOUSAI_HOME"):
+            await plan_undo("p20270117-000000-00000000", **given(bench))
+
+    run(home, work)
