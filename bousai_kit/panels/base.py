@@ -318,4 +318,9 @@ STYLE = """<style>
 .bk-table th,.bk-table td{border:1px solid #b8b8b8;padding:.2em .6em;text-align:left;vertical-align:top}
 .bk-table td.bk-n{text-align:right;font-variant-numeric:tabular-nums}
 .bk-table th{background:#f0f0f0}
+.jp-OutputArea-output:has(.bk-panel),.jp-OutputArea-child:has(.bk-panel),.jp-OutputArea:has(.bk-panel),
+.jp-Cell-outputWrapper:has(.bk-panel),.jp-Cell:has(.bk-panel),.bk-panel{overflow:visible!important}
+.bk-trouble{position:sticky;top:0;z-index:6}
+.bk-running{position:sticky;bottom:0;z-index:5;background:#fff;border-top:2px solid #0b57a4;
+  padding:.3em 0;align-items:center}
 </style>"""

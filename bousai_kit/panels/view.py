@@ -59,10 +59,12 @@ class PanelView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self.model = model
         self.head = ipw.HTML()
         self.trouble = ipw.HTML()
+        self.trouble.add_class("bk-trouble")
         self.bar = ipw.IntProgress(description="進み具合", layout=ipw.Layout(width="30em"))
         self.bar_text = ipw.HTML()
         self.halt = button("停止する", guarded(model, model.stop), style="warning", hint="安全な所で止めます")
         self.running = ipw.HBox([self.bar, self.bar_text, self.halt])
+        self.running.add_class("bk-running")
         super().__init__([self.head, self.trouble, *body, self.running])
         self.add_class("bk-panel")
         model.observe(self._head, ["banner", "next_step", "finished", "missing"])

@@ -56,9 +56,10 @@ def test_10_onboarding(sight: Any, lab: Any) -> None:
     assert apply.is_disabled()  # nothing goes out before somebody agreed
     sight.page.get_by_label("計画を確認しました").first.check()
     sight.press("登録を実行する")
-    bar = sight.page.locator(".widget-hprogress").first
-    bar.wait_for(timeout=30_000)
+    sight.page.locator(".bk-running").first.wait_for(timeout=30_000)
     sight.wait_until(lambda: moved(sight), what="live progress")
+    assert in_sight(sight, "停止する")  # wherever on the panel one has pressed
+    sight.shoot("10_onboarding_running")
     sight.press("停止する")
     sight.wait_for("停止しました。ここまでの結果は台帳に残っています。")
     sight.shoot("10_onboarding_stopped")
@@ -74,9 +75,17 @@ def test_10_onboarding(sight: Any, lab: Any) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in handouts)
 
 
+def in_sight(sight: Any, label: str) -> bool:
+    """The button can be seen without scrolling, on an office laptop's screen."""
+    sight.page.set_viewport_size({"width": 1280, "height": 720})
+    box = sight.page.get_by_role("button", name=label, exact=True).first.bounding_box()
+    sight.page.set_viewport_size({"width": 1280, "height": 1600})
+    return box is not None and 0 <= box["y"] and box["y"] + box["height"] <= 720
+
+
 def moved(sight: Any) -> bool:
     """The counter beside the bar shows a number between nothing and everything."""
-    found = re.search(r"([\d,]+)/([\d,]+)", sight.text())
+    found = re.search(r"([\d,]+)/([\d,]+)", sight.page.locator(".bk-running").first.inner_text())
     if found is None:
         return False
     done, total = (int(text.replace(",", "")) for text in found.groups())
