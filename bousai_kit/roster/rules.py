@@ -101,7 +101,7 @@ class Report:
         found = set()
         for row, place in sorted(self._table.missing_formulas):
             name = names.get(place, "")
-            title = name or (self._table.header[place] if place < len(self._table.header) else "")
+            title = name or self._table.header[place]
             sentence = (
                 "数式の計算結果が保存されていないか、エラーです。"
                 "Excel で開いて上書き保存するか、値に置き換えてください。"

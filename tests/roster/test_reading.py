@@ -114,8 +114,10 @@ def test_a_missing_required_column_is_named(tmp_path: Path, gone: int) -> None:
 
 
 def test_a_column_there_twice_is_no_choice_of_ours(tmp_path: Path) -> None:
-    with pytest.raises(RosterError, match="同じ列が 2 つ"):
+    with pytest.raises(RosterError, match="同じ列が 2 つ") as caught:
         read(tmp_path, f"{HEADER},last_name\n{ROW},見本\n")
+    assert [(i.row, i.column) for i in caught.value.issues] == [(1, "last_name")]
+    assert "2 列目と 6 列目" in caught.value.issues[0].problem
 
 
 def test_no_row_at_all(tmp_path: Path) -> None:
@@ -212,16 +214,17 @@ def test_a_formula_without_a_stored_value(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with xlsxwriter.Workbook(buffer, {"in_memory": True}) as book:
         sheet = book.add_worksheet("名簿")
-        sheet.write_row(0, 0, [*HEADER.split(","), "役職"])
+        sheet.write_row(0, 0, [*HEADER.split(","), "役職", "血液型"])
         for row in (1, 2, 3):
             sheet.write_row(row, 0, [f"00{row}", "試験", "春郎", f"shiken{row}@city-demo", "A00", "課長"])
         sheet.write_formula(1, 1, '="試"&"験"', None, "試験")
         sheet.write_formula(2, 3, '=A3&"@city-demo"', None, "")
         sheet.write_formula(3, 5, "=VLOOKUP(A4,X:Y,2)", None, "")
+        sheet.write_formula(1, 6, "=NA()", None, "#N/A")
     roster = read(tmp_path, buffer.getvalue())
-    found = [(i.row, i.column, i.severity) for i in roster.issues if i.row]
-    assert found == [(3, "ログインID", "error"), (4, "役職", "warning")]
-    assert "数式の計算結果" in roster.issues[1].problem
+    found = [(i.row, i.column, i.severity) for i in roster.issues if "数式の計算結果" in i.problem]
+    assert found == [(2, "血液型", "warning"), (3, "ログインID", "error"), (4, "役職", "warning")]
+    assert len([issue for issue in roster.issues if issue.severity == "error"]) == 1
     assert not roster.ok
 
 
@@ -358,6 +361,7 @@ def test_problems_of_an_organisation_file(
     mine = [issue for issue in roster.issues if issue.problem.startswith("組織ファイル: ")]
     assert [(i.row, i.severity) for i in mine] == [(row, severity)]
     assert said in mine[0].problem
+    assert all(unit.code for unit in roster.units)
 
 
 def test_an_organisation_file_that_is_none(tmp_path: Path, make: Make) -> None:

@@ -235,6 +235,18 @@ def test_a_deputy_may_be_named_when_only_one_has_that_name(make: Make) -> None:
     assert make({"first_name": "夏子"}, {"deputy_for": "試験夏子"}, {"deputy_for": "試験　夏子"}).issues == ()
 
 
+def test_a_rank_without_anybody_to_stand_in_for(make: Make) -> None:
+    roster = make({"deputy_order": "1"})
+    assert [(i.row, i.column, i.severity, i.problem) for i in roster.issues] == [
+        (2, "代理対象", WARNING, DEPUTY)
+    ]
+
+
+def test_the_mark_of_our_csv_before_a_phone_goes_without_a_word(make: Make) -> None:
+    roster = make({"phone": "'090-0000-0001"})
+    assert (roster.people[0].phone, roster.issues) == ("090-0000-0001", ())
+
+
 def test_two_deputies_of_one_rank(make: Make) -> None:
     same = {"deputy_for": "000001", "deputy_order": "1"}
     roster = make({}, same, {**same, "deputy_order": "2"}, {**same, "deputy_order": "１"})
