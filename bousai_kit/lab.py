@@ -71,6 +71,11 @@ def jupyter_environment(
         made = state / place
         made.mkdir(mode=0o700, parents=True, exist_ok=True)
         env[name] = str(made)
+    kernels = state / "ipython" / "profile_default"
+    kernels.mkdir(mode=0o700, exist_ok=True)
+    (kernels / "ipython_kernel_config.py").write_text(
+        'c = get_config()\nc.IPKernelApp.log_level = "ERROR"\n', encoding="utf-8"
+    )
     env.update(
         {
             "JUPYTER_CONFIG_PATH": str(ROOT),  # <here>/labconfig holds the overrides

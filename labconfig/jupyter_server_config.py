@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from typing import Any
 
 VOLATILE = ("widgets", "signature")
@@ -33,6 +34,9 @@ def end_with(parent: int) -> None:
 
 if "get_config" in globals():  # loaded by JupyterLab, not by a test
     c = globals()["get_config"]()
+    # server and JupyterLab both read this file: the same hook is set twice
+    warnings.filterwarnings("ignore", message="Overriding existing pre_save_hook")
+    c.Application.log_level = c.LabApp.log_level = "ERROR"
     c.ServerApp.ip = "127.0.0.1"
     c.ServerApp.open_browser = False
     c.ServerApp.allow_root = True  # in a container
