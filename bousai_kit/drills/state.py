@@ -117,6 +117,7 @@ class DrillState:
         self.last_at: datetime | None = None
         self.requests = 0
         self.throttled = 0
+        self._by_verdict: tuple[int, dict[str, set[str]]] | None = None  # as of which seq
 
     def __repr__(self) -> str:
         return f"<DrillState {self.drill_id} {self.state} sent={self.sent} acked={self.acked}>"
@@ -271,7 +272,9 @@ class DrillState:
         return "silent" if self.asks(pair[0]) else "told"
 
     def people_by_verdict(self) -> dict[str, set[str]]:
-        """Persons by the best that any message met with them; ``sent``: reached at all."""
+        """Persons by the best that any message met with them; ``sent``: reached at all. Read only."""
+        if self._by_verdict is not None and self._by_verdict[0] == self.seq:
+            return self._by_verdict[1]
         order = ("acked", "late", "silent", "told", "unknown", "refused")
         best: dict[str, int] = {}
         for pair in self.reaches:
@@ -282,6 +285,7 @@ class DrillState:
             found[order[place]].add(user)
             if place < 4:
                 found["sent"].add(user)
+        self._by_verdict = (self.seq, found)
         return found
 
     @property

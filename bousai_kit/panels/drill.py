@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import time
 from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,7 @@ class DrillModel(PanelModel):
     def __init__(self, bench: Workbench, *, scenario: str = "", roster: str = "", orgunits: str = "") -> None:
         self._folder = Path.cwd()  # of the notebook, when the cell ran
         self._orgunits = orgunits
+        self._shown_at = 0.0
         self.standing: DrillState | None = None
         super().__init__(bench, scenario_path=scenario, roster_path=roster)
         self.refresh()
@@ -196,7 +198,7 @@ class DrillModel(PanelModel):
         )
         try:
             async with bench.receiving():
-                result = await conductor.run(self.stop_event, self.take)
+                result = await conductor.run(self.stop_event, self._live)
         finally:
             self.take(await drill_status(bench.ledger, self.drill_id))
             self.confirmed, self.typed = False, ""
@@ -235,6 +237,13 @@ class DrillModel(PanelModel):
         return result
 
     # -- what is shown ------------------------------------------------------------------------------------
+
+    def _live(self, standing: DrillState) -> None:
+        """At most ten times a second; where nobody looks, once."""
+        now = time.monotonic()
+        if now - self._shown_at >= (1.0 if self.unattended else self.min_interval_s):
+            self._shown_at = now
+            self.take(standing)
 
     def take(self, standing: DrillState) -> None:
         """Show a drill as it stands."""
