@@ -281,7 +281,7 @@ def listed_people(
         found.append((caption, (*header, "理由"), [tuple(row) for row in kept.to_numpy().tolist()]))
     late = rows.loc[rows["late_s"].notna(), [*who, "late_s"]].sort_values("late_s")
     lines = [(*map(str, row[:-1]), say_s(row[-1])) for row in late.to_numpy().tolist()]
-    found.append(("期限の後に応答した人", (*header, "送信から"), lines))
+    found.append(("期限か次の一斉送信の後に応答した人", (*header, "送信から"), lines))
     return found
 
 

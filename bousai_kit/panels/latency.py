@@ -194,7 +194,6 @@ class LatencyModel(PanelModel):
         done = [self.log_sentence] if self.log_sentence else []
         if found is not None:
             done.append(f"応答時間を分析しました（{_say(self.bench.clock.now())} 時点）。")
-            done += [f"注意：{note}" for note in found.source.notes]
         done += [f"報告書：{path}" for path in self.files.values()]
         self.finished = done
         steps = {

@@ -21,7 +21,8 @@ def result_html(found: Analysis, plots: Sequence[tuple[str, Plot]]) -> str:
     from bousai_kit.latency.report_html import HEAD, listed_people, say_line
 
     rows = [(one.broadcast_id, *say_line(one.total)) for one in found.broadcasts]
-    parts = [table_html("一斉送信ごとの結果（n：応答、N：送達）", HEAD, rows)]
+    parts = [f"<p>注意：{esc(note)}</p>" for note in found.source.notes]
+    parts += [table_html("一斉送信ごとの結果（n：応答、N：送達）", HEAD, rows)]
     parts += [_figure(plot) for key, plot in plots if not key]
     for one in found.broadcasts:
         parts.append(f"<h3>{esc(one.broadcast_id)}</h3>")

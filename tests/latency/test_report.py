@@ -163,7 +163,7 @@ def test_page_escapes_and_says_what_was_not_reached(page: str) -> None:
         "未到達",
         "届かなかった人（1 人）",
         "届いたか未確定の人（1 人）",
-        "期限の後に応答した人（1 人）",
+        "期限か次の一斉送信の後に応答した人（1 人）",
     ):
         assert part in text
     assert "アカウントがありません" in text
