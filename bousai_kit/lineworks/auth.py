@@ -13,10 +13,11 @@ from datetime import datetime
 import httpx
 
 from bousai_kit.clock import Clock
-from bousai_kit.errors import AuthRejected, ProtocolViolation, ServiceUnavailable, TransportFailed
-from bousai_kit.lineworks.problems import read_problem
+from bousai_kit.errors import AuthRejected, ProtocolViolation, ServiceUnavailable
+from bousai_kit.lineworks.problems import read_problem, unreached
 from bousai_kit.lineworks.retry import (
     Action,
+    Fate,
     Patience,
     Tries,
     back_off_s,
@@ -224,15 +225,17 @@ class Auth:
         while True:
             asked_at = self._clock.now()
             answer: TokenAnswer | None = None
+            fate = Fate.UNSENT
             try:
                 answer = await self._post(build_token_form(self._clock, self._account, scopes, key=self._key))
             except httpx.RequestError as error:
-                action = judge_absence(fate_of(error), safe=True, tries=tries, patience=self._patience)
+                fate = fate_of(error)
+                action = judge_absence(fate, safe=True, tries=tries, patience=self._patience)
             else:
                 self.note_date(answer.server_date)
                 action = judge_answer(answer.status, safe=True, tries=tries, patience=self._patience)
             if answer is None and action is Action.FAIL:
-                raise TransportFailed("LINE WORKS の認証サーバーに接続できません。")
+                raise unreached(fate, "LINE WORKS の認証サーバー", maybe_done=True)
             if answer is not None and action is Action.DONE:
                 return decipher_token(answer.content, asked_at=asked_at)
             if answer is not None and action is Action.FAIL:

@@ -23,7 +23,6 @@ from bousai_kit.errors import (
     LineWorksError,
     OutcomeUnknown,
     ProtocolViolation,
-    TransportFailed,
 )
 from bousai_kit.lineworks.asking import Ask, build_ask
 from bousai_kit.lineworks.auth import Auth, ServiceAccount
@@ -36,7 +35,7 @@ from bousai_kit.lineworks.logs import Audit, Monitoring
 from bousai_kit.lineworks.messages import Messages
 from bousai_kit.lineworks.pacing import read_limits
 from bousai_kit.lineworks.paging import walk
-from bousai_kit.lineworks.problems import build_error, foreign_location, public_path, read_problem
+from bousai_kit.lineworks.problems import build_error, foreign_location, public_path, read_problem, unreached
 from bousai_kit.lineworks.retry import (
     Action,
     Fate,
@@ -266,9 +265,9 @@ class LineWorksClient:
                 tries.renewed = tries.renewed or not renew
             return requested_at, outcome
         finally:
-            if outcome is Fate.UNSENT:
+            if outcome in (Fate.UNSENT, Fate.UNTRUSTED):
                 self.gate.leave_unsent(entry)
-            elif outcome is Fate.UNANSWERED:
+            elif isinstance(outcome, Fate):
                 self.gate.leave_lost(entry)
             else:
                 limits = read_limits(outcome.headers)
@@ -310,8 +309,7 @@ class LineWorksClient:
                 path=public_path(ask.path),
             )
         if isinstance(outcome, Fate):
-            never = "" if tries.maybe_done else "（送信されていません）"
-            return TransportFailed(f"LINE WORKS に接続できません{never}。")
+            return unreached(outcome, "LINE WORKS ", maybe_done=tries.maybe_done)
         status = outcome.status
         if status < 400:
             return ProtocolViolation(f"LINE WORKS が想定外の応答（{status}）を返しました。")

@@ -23,9 +23,11 @@ from bousai_kit.errors import (
     PermissionDenied,
     RateLimited,
     ServiceUnavailable,
+    TransportFailed,
 )
+from bousai_kit.lineworks.retry import Fate
 
-__all__ = ["Problem", "build_error", "foreign_location", "public_path", "read_problem"]
+__all__ = ["Problem", "build_error", "foreign_location", "public_path", "read_problem", "unreached"]
 
 _SHAPES = (("code", "description"), ("error", "error_description"), ("returnCode", "returnMessage"))
 _OPAQUE = re.compile(r"[A-Za-z0-9+/_=.\-]{60,}")  # a token or an assertion echoed back
@@ -112,3 +114,15 @@ def foreign_location(host: str) -> ForeignLocation:
     return ForeignLocation(
         f"LINE WORKS の応答が、許可されていない転送先「{host}」を指しています。追跡しません。", host=host
     )
+
+
+def unreached(fate: Fate, whom: str, *, maybe_done: bool = False) -> TransportFailed:
+    """The error of a request that got no answer and did nothing (`maybe_done`: an earlier try may have)."""
+    if fate is Fate.UNTRUSTED:
+        return TransportFailed(
+            f"{whom}の証明書を確認できないため、接続しませんでした。",
+            hint="庁内の通信検査装置やプロキシの証明書（PEM）を SSL_CERT_FILE に指定してください。"
+            "端末の時計も確認してください。",
+        )
+    never = "" if maybe_done else "（送信されていません）"
+    return TransportFailed(f"{whom}に接続できません{never}。")

@@ -32,6 +32,9 @@ class Fate(enum.Enum):
     """How far a request without an answer got."""
 
     UNSENT = "unsent"  # refused, DNS, proxy, TLS: certainly not processed
+    UNTRUSTED = (
+        "untrusted"  # a certificate that nobody believes: the same, and waiting does not help
+    )
     UNANSWERED = "unanswered"  # bytes left, or may have
 
 
@@ -101,6 +104,8 @@ def judge_answer(status: int, *, safe: bool, tries: Tries, patience: Patience) -
 
 def judge_absence(fate: Fate, *, safe: bool, tries: Tries, patience: Patience) -> Action:
     """What a missing answer asks for."""
+    if fate is Fate.UNTRUSTED:
+        return Action.FAIL
     if safe:
         return Action.BACK_OFF if tries.broken < patience.repeats else Action.FAIL
     if fate is Fate.UNANSWERED:
@@ -116,6 +121,8 @@ def back_off_s(nth: int, *, safe: bool, rng: random.Random) -> float:
 
 def fate_of(error: httpx.RequestError) -> Fate:
     """How far the request got that ended in this error."""
+    if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Fate.UNTRUSTED
     if isinstance(
         error,
         httpx.ConnectError

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bousai_kit.errors import AuthRejected, ForeignLocation, NotFound, OutcomeUnknown
+from bousai_kit.errors import AuthRejected, ForeignLocation, InvalidRequest, OutcomeUnknown
 from bousai_kit.lineworks.client import LineWorksClient, Trace
 from bousai_kit.lineworks.hosts import HostRule, host_of, is_loopback
 from tests.lineworks.wirelab import API, BOT, START, Seen, Wire, run, sample
@@ -254,10 +254,10 @@ def test_a_refused_download_is_not_the_requests_refusal() -> None:
     def reply(seen: Seen) -> Any:
         if seen.host == "www.worksapis.com":
             return sample("logs/302")
-        return 404 if seen.number == 2 else httpx.Response(200, content=b"csv")
+        return 410 if seen.number == 2 else httpx.Response(200, content=b"csv")
 
     async def use(client: LineWorksClient, wire: Wire) -> Any:
-        with pytest.raises(NotFound):
+        with pytest.raises(InvalidRequest):
             await pull(client, wire)
         return await pull(client, wire)
 

@@ -6,12 +6,20 @@ import asyncio
 import contextlib
 import random
 import socket
+import ssl
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from bousai_kit.clock import SystemClock, VirtualClock
 from bousai_kit.errors import OutcomeUnknown, ProtocolViolation, TransportFailed
@@ -166,6 +174,44 @@ def test_a_refused_connection_is_certainly_not_processed() -> None:
             return caught.value
 
     assert "送信されていません" in str(asyncio.run(main()))
+
+
+def test_a_certificate_that_nobody_believes_is_named(tmp_path: Path) -> None:
+    """A device that inspects the town hall's traffic: no waiting, and the hint says what to set."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    day = datetime(2027, 1, 1, tzinfo=UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(day - timedelta(days=3650))
+        .not_valid_after(day + timedelta(days=3650))
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "c.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM) + key.private_bytes(*form))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "c.pem")
+
+    async def main() -> None:
+        server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            async with build_http() as http:
+                client = client_for(http, f"https://localhost:{port}", patience=Patience())
+                for call in (send(client), client.bots.get(1)):
+                    with pytest.raises(TransportFailed) as caught:
+                        await call
+                    assert "SSL_CERT_FILE" in caught.value.hint
+        finally:
+            server.close()
+
+    began = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - began < 5  # the back-off would take more than a minute
 
 
 def test_a_name_that_nobody_knows_is_certainly_not_processed() -> None:
