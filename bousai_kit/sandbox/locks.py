@@ -19,6 +19,13 @@ T = TypeVar("T")
 
 WAIT_S = 10.0
 LOOK_S = 0.1
+OPEN_ELSEWHERE = (
+    "すでに開いている画面を使うか、その端末で Ctrl-C を押して終了してから、もう一度実行してください。"
+)
+BUSY = (
+    "そのコマンドの終了を待つか、ノートブックならカーネルを停止してから、もう一度実行してください。"
+    "同時に使うときは `bousai lab` を起動しておきます。"
+)
 OWN = ("__main__.py", "bousai", "bousai.exe", "bousai.py")
 
 _FAR = 1 << 30  # Windows locks bytes, and a locked byte cannot be read: lock one that is never written
@@ -99,12 +106,7 @@ class FolderLock:
         else:
             what = str(holder.get("what") or "別のプログラム")
             who = f"別のプロセス（{what}、PID {pid}）" if isinstance(pid, int) else "別のプロセス"
-            hint = (
-                "すでに開いている画面を使うか、そのコマンドを Ctrl-C で終了してから、もう一度実行してください。"
-                if what in ("bousai lab", "bousai sandbox")
-                else "そのコマンドの終了を待つか、ノートブックならカーネルを停止してから、もう一度実行してください。"
-                "同時に使うときは `bousai lab` を起動しておきます。"
-            )
+            hint = OPEN_ELSEWHERE if what in ("bousai lab", "bousai sandbox") else BUSY
         return ConfigError(
             f"練習用テナント（{self.path.parent}）は{who}が使用中です。", setting="BOUSAI_HOME", hint=hint
         )

@@ -91,7 +91,7 @@ def test_bodies_are_read_strictly() -> None:
 # -- limits -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("plan", "limit"), [("standard", 240), ("advanced", 240), ("free", 60)])
+@pytest.mark.parametrize(("plan", "limit"), [("standard", 240), ("free", 60)])
 def test_a_minute_holds_so_many_requests(plan: str, limit: int) -> None:
     async def test(bench: Lab) -> None:
         for number in range(limit):

@@ -20,11 +20,14 @@ import pytest
 from bousai_kit.clock import VirtualClock
 from bousai_kit.errors import ConfigError
 from bousai_kit.sandbox import home as home_module
-from bousai_kit.sandbox import locks, open_home_sandbox, peek_clock, serve_home_sandbox
+from bousai_kit.sandbox import keys, locks, open_home_sandbox, peek_clock, serve_home_sandbox
 from bousai_kit.sandbox.home import BEGINNING, AnySandbox, HomeSandbox
+from bousai_kit.sandbox.keys import new_key
 from bousai_kit.sandbox.locks import FolderLock
 from bousai_kit.sandbox.store import Store, read_clock
+from tests.sandbox.botlab import tls
 
+PEM = new_key()
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 
 
@@ -67,7 +70,7 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def client_of(sandbox: AnySandbox) -> AsyncIterator[Client]:
-    async with httpx.AsyncClient(mounts=sandbox.mounts(), trust_env=False) as http:
+    async with httpx.AsyncClient(mounts=sandbox.mounts(), trust_env=False, verify=tls()) as http:
         client = Client(sandbox, http)
         await client.log_in()
         yield client
@@ -80,6 +83,12 @@ async def opened(home: Path, **more: Any) -> AsyncIterator[Any]:
         yield sandbox
     finally:
         await sandbox.stop()
+
+
+@pytest.fixture(autouse=True)
+def _one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making a key takes a tenth of a second: these tests share one."""
+    monkeypatch.setattr(keys, "new_key", lambda: PEM)
 
 
 @pytest.fixture

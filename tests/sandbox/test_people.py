@@ -145,7 +145,7 @@ def median(
 ) -> float:
     first = [
         reactions[0].after_s
-        for number in range(1500)
+        for number in range(600)
         if (
             reactions := react_to_buttons(
                 seed, Profile(f"p{number}", role, ward, device), "k", [1.0], push=push

