@@ -113,6 +113,8 @@ class OnboardingView(PanelView):
         for file in change["new"] or ():
             name, content = str(file["name"]), bytes(file["content"])
             guarded(model, partial(model.take_upload, name, content))(None)
+        if change["new"]:
+            self.upload.value = ()  # the roster does not stay in a widget
 
     def _able(self, _: Any = None) -> None:
         model: Any = self.model

@@ -28,10 +28,8 @@ def test_every_password_obeys_the_strictest_policy(secret: bytes, key: str) -> N
 
 
 def test_passwords_differ_by_person_plan_and_secret() -> None:
-    secrets = [bytes([n]) * 32 for n in range(3)]
-    made = {
-        derive_password(one, plan, f"S{n}") for one in secrets for plan in ("p1", "p2") for n in range(99)
-    }
+    seeds = [bytes([n]) * 32 for n in range(3)]
+    made = {derive_password(one, plan, f"S{n}") for one in seeds for plan in ("p1", "p2") for n in range(99)}
     assert len(made) == 3 * 2 * 99
 
 

@@ -1,0 +1,141 @@
+"""``bousai onboard`` as a person types it: exit codes, one JSON document, nothing on stdout beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bousai_kit.cli import main
+from bousai_kit.roster import roster_rows
+from bousai_kit.tables import write_csv
+from tests.onboarding.onlab import city
+
+Run = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture
+def run(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, home: Path = home) -> tuple[int, Any]:
+        code = main(["onboard", *words, "--json", "--home", str(home)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, json.loads(out)  # exactly one document
+
+    return run
+
+
+@pytest.fixture
+def roster(tmp_path: Path) -> str:
+    path = tmp_path / "名簿 1.csv"
+    write_csv(path, *roster_rows(city(8, 2)))
+    return str(path)
+
+
+def test_the_whole_way(run: Run, roster: str, tmp_path: Path) -> None:
+    code, said = run("check", roster)
+    assert (code, said["people"]) == (0, 8)
+    code, plan = run("plan", roster, "--out", "plan.json")
+    assert code == 0
+    assert {
+        "plan_id",
+        "create",
+        "update",
+        "unchanged",
+        "suspend",
+        "left_alone",
+        "conflict",
+        "calls",
+        "eta_s",
+    } <= set(plan)
+    assert (plan["create"], plan["left_alone"], plan["orgunits"]["create"]) == (8, 1, 2)
+    assert isinstance(plan["groups"], dict)
+    assert isinstance(plan["rooms"], dict)
+    assert os.stat("plan.json").st_mode & 0o077 == 0
+    assert run("handouts", "plan.json", "--destroy")[0] == 3
+    code, done = run("apply", "plan.json")
+    assert (code, done["failed"], done["unknown"]) == (0, [], [])
+    assert done["done"] > 8
+    assert isinstance(done["elapsed_s"], float)
+    code, again = run("apply", "plan.json")
+    assert (code, again["done"], again["skipped"]) == (0, 0, done["done"])
+    code, status = run("status")
+    assert code == 0
+    assert (status["planned"], status["created"], status["pending"] + status["active"]) == (8, 8, 8)
+    assert status["stuck"] == []
+    assert status["by_device_os"]
+    code, pages = run("handouts", "plan.json", "--out", "out")
+    assert (code, pages["pages"], pages["files"]) == (0, 8, ["out/handouts.pdf"])
+    assert run("handouts", "plan.json", "--destroy")[0] == 0
+    assert run("handouts", "plan.json", "--out", "out")[0] == 2
+    code, undone = run("undo", done["apply_id"])
+    assert (code, undone["failed"], undone["undone"]) == (0, [], done["done"])
+    assert run("apply", "plan.json")[0] == 3
+
+
+def test_plan_of_the_same_tenant_again_is_empty(run: Run, roster: str) -> None:
+    run("plan", roster, "--out", "plan.json")
+    run("apply", "plan.json")
+    code, plan = run("plan", roster)
+    assert (code, plan["create"], plan["update"], plan["unchanged"]) == (0, 0, 0, 8)
+
+
+def test_wrong_input_is_exit_2(run: Run, roster: str, tmp_path: Path) -> None:
+    text = Path(roster).read_text("utf-8-sig")
+    (tmp_path / "twice.csv").write_text(text + text.splitlines()[1] + "\r\n", "utf-8")
+    code, said = run("check", "twice.csv")
+    assert code == 2
+    assert {"row", "column", "severity", "problem"} == set(said["issues"][0])
+    code, said = run("plan", "twice.csv", "--out", "plan.json")
+    assert (code, said["exit_code"]) == (2, 2)
+    assert not Path("plan.json").exists()
+    assert run("plan", "missing.csv")[0] == 2
+    assert run("plan", roster, "--leavers", "delete")[0] == 2
+    assert run("apply", "missing.json")[0] == 2
+    Path("junk.json").write_text("{}")
+    assert run("apply", "junk.json")[0] == 2
+    assert run("undo", "p20270117-000000-00000000")[0] == 2
+    assert run("undo", "../../x")[0] == 2
+    assert run("handouts", roster)[0] == 2
+
+
+def test_leavers_beyond_the_threshold_are_exit_3(run: Run, roster: str, tmp_path: Path) -> None:
+    run("plan", roster, "--out", "plan.json")
+    run("apply", "plan.json")
+    import asyncio
+
+    from tests.onboarding.onlab import bench_at
+
+    home = tmp_path / "home"
+
+    async def wait() -> None:
+        async with await bench_at(home) as bench:
+            await bench.clock.sleep(86400)
+
+    asyncio.run(wait())
+    lines = Path(roster).read_text("utf-8-sig").splitlines()
+    Path("fewer.csv").write_text("\r\n".join(lines[:-3]) + "\r\n", "utf-8")
+    assert run("plan", "fewer.csv")[1]["left_alone"] == 4
+    assert run("plan", "fewer.csv", "--leavers", "suspend")[0] == 3
+    code, said = run("plan", "fewer.csv", "--leavers", "suspend", "--max-leavers", "3", "--out", "fewer.json")
+    assert code == 0
+    assert said["suspend"] in (2, 3)
+    assert run("apply", "fewer.json")[0] == 0
+
+
+def test_another_home_says_so(run: Run, roster: str, tmp_path: Path, founded: Path) -> None:
+    run("plan", roster, "--out", "plan.json")
+    from tests.onboarding.onlab import new_home
+
+    other = new_home(founded, tmp_path / "other")
+    code, said = run("apply", "plan.json", home=other)
+    assert code == 2
+    assert "BOUSAI_HOME" in said["error"] + said["hint"]

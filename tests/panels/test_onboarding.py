@@ -1,0 +1,255 @@
+"""The guided path of 10_onboarding, by its model and by its buttons; no kernel, no browser."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bousai_kit.errors import GuardError, InputError
+from bousai_kit.panels import OnboardingPanel
+from bousai_kit.roster import roster_rows
+from bousai_kit.tables import write_csv
+from bousai_kit.workbench import Workbench
+from tests.onboarding.onlab import bench_at, city, tenant_problems, without
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("founded") / "home"
+
+    async def main() -> None:
+        async with await bench_at(home):
+            pass
+
+    asyncio.run(main())
+    return home
+
+
+@pytest.fixture
+def home(founded: Path, tmp_path: Path) -> Path:
+    shutil.copytree(founded, tmp_path / "home")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def roster(tmp_path: Path) -> Path:
+    path = tmp_path / "名簿.csv"
+    write_csv(path, *roster_rows(city(10, 2)))
+    return path
+
+
+def run(home: Path, work: Any) -> None:
+    async def main() -> None:
+        async with await bench_at(home) as bench:
+            await work(bench)
+
+    asyncio.run(main())
+
+
+async def settled(panel: OnboardingPanel) -> None:
+    """Until no job runs any more."""
+    await asyncio.sleep(0)
+    jobs = list(panel.model._jobs.values())
+    await asyncio.gather(*jobs, return_exceptions=True)
+    await asyncio.sleep(0)
+
+
+def test_unattended_it_goes_the_whole_way(home: Path, roster: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        panel = OnboardingPanel(bench, roster=roster)
+        report = await panel.check()
+        assert report.ok, report
+        model = panel.model
+        assert model.problem == ""
+        assert model.result.complete
+        assert model.status.created == 10
+        assert model.status.login_rate >= 0.9
+        assert len(model.handouts) == 1
+        assert "20_drill" in model.next_step
+        assert tenant_problems(bench, city(10, 2)) == []
+        again = OnboardingPanel(bench, roster=roster)  # the cell runs once more
+        assert again.model is model
+        before = bench.client.stats.requests
+        assert (await again.check()).ok
+        assert bench.client.stats.requests - before < 20
+
+    run(home, work)
+
+
+def test_button_by_button(home: Path, roster: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        panel = OnboardingPanel(bench, roster=roster)
+        model, view = panel.model, panel.view
+        assert view.plan.disabled
+        assert view.apply.disabled
+        assert "名簿を確認する" in model.next_step
+        view.check.click()
+        await settled(panel)
+        assert "10 名" in view.checked.value
+        assert "計画を作る" in model.next_step
+        view.plan.click()
+        await settled(panel)
+        assert view.apply.disabled
+        assert "新規" in view.counts.value
+        view.apply.click()  # a disabled button still clicks: the model guards
+        await settled(panel)
+        assert "計画を確認しました" in model.problem
+        assert model.result is None
+        view.agree.value = True
+        assert model.confirmed
+        assert not view.apply.disabled
+        view.apply.click()
+        view.apply.click()
+        await settled(panel)
+        assert model.result.created == 10
+        assert model.problem == ""
+        view.pages.click()
+        await settled(panel)
+        assert "handouts.pdf" in view.files.value
+        view.look.click()
+        await settled(panel)
+        assert "ログイン率" in view.status.value
+        view.end.click()
+        await settled(panel)
+        assert not list((bench.home / "plans").glob("*.secret"))
+
+    run(home, work)
+
+
+def test_an_edit_withdraws_plan_and_confirmation(home: Path, roster: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        model = OnboardingPanel(bench, roster=roster).model
+        with pytest.raises(GuardError):
+            model.confirm()
+        await model.check_roster()
+        await model.make_plan()
+        model.confirm()
+        assert model.blockers == []
+        model.leavers = "suspend"
+        assert (model.plan, model.confirmed) == (None, False)
+        await model.make_plan()
+        model.confirm()
+        model.roster_path = str(roster.with_name("x.csv"))
+        assert (model.checked, model.plan, model.confirmed) == (None, None, False)
+        with pytest.raises(GuardError):
+            await model.apply()
+
+    run(home, work)
+
+
+def test_real_people_need_a_typed_word(home: Path, roster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(bench: Workbench) -> None:
+        monkeypatch.setattr(type(bench), "in_sandbox", property(lambda self: False))
+        panel = OnboardingPanel(bench, roster=roster)
+        model, view = panel.model, panel.view
+        assert view.word in view.children
+        await model.check_roster()
+        await model.make_plan()
+        view.agree.value = True
+        assert not view.agree.value
+        assert "「登録」" in model.problem
+        view.word.value = "登録"
+        view.agree.value = True
+        assert model.confirmed
+        view.word.value = "登"
+        assert not model.confirmed
+
+    run(home, work)
+
+
+def test_stop_and_go_on_even_in_another_kernel(home: Path, roster: Path) -> None:
+    async def first(bench: Workbench) -> None:
+        model = OnboardingPanel(bench, roster=roster).model
+        await model.check_roster()
+        await model.make_plan()
+        model.confirm()
+
+        def stop(change: Any) -> None:
+            if model.progress_text.startswith("メンバー") and not model.stopping:
+                model.stop()
+
+        model.min_interval_s = 0  # type: ignore[misc]
+        model.observe(stop, "progress_done")
+        await model.start("apply", model.apply)
+        assert model.result.left > 0
+        assert "停止しました" in model.problem
+        assert "残りだけを続けます" in model.next_step
+
+    async def second(bench: Workbench) -> None:
+        model = OnboardingPanel(bench, roster=roster).model
+        await model.check_roster()
+        plan = await model.make_plan()
+        streams = await bench.ledger.streams("apply:")
+        assert streams == [f"apply:{plan.plan_id}"]  # the same plan, so that every slip comes from one secret
+        model.confirm()
+        await model.start("apply", model.apply)
+        assert model.result.complete
+        assert tenant_problems(bench, city(10, 2), plan=plan) == []
+
+    run(home, first)
+    run(home, second)
+
+
+def test_a_roster_with_errors_stops_at_the_check(home: Path, tmp_path: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        path = tmp_path / "bad.csv"
+        header, rows = roster_rows(city(10, 2))
+        write_csv(path, header, [*rows, rows[0]])
+        panel = OnboardingPanel(bench, roster=path)
+        report = await panel.check()
+        assert not report.ok
+        assert panel.model.plan is None
+        assert "誤り" in panel.view.checked.value
+        assert "直して" in panel.model.next_step
+
+    run(home, work)
+
+
+def test_uploads_are_private_and_no_path(home: Path, roster: Path) -> None:
+    content = roster.read_bytes().decode("utf-8-sig").encode("cp932")
+
+    async def work(bench: Workbench) -> None:
+        panel = OnboardingPanel(bench)
+        model = panel.model
+        path = model.take_upload("../../名簿 令和９年.csv", content)
+        assert path.parent == bench.home / "uploads"
+        assert path.stat().st_mode & 0o077 == 0
+        assert (await model.check_roster()).ok
+        with pytest.raises(InputError):
+            model.take_upload("x.exe", b"")
+        file = {"type": "", "size": 0, "last_modified": bench.clock.now()}
+        panel.view.upload.value = ({"name": "y.pdf", "content": memoryview(b""), **file},)
+        assert "CSV" in model.problem
+        panel.view.upload.value = ({"name": "z.csv", "content": memoryview(content), **file},)
+        assert model.roster_path.endswith("z.csv")
+        assert panel.view.upload.value == ()  # no roster stays in a widget
+
+    run(home, work)
+
+
+def test_neither_name_nor_password_reaches_a_widget(home: Path, roster: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        panel = OnboardingPanel(bench, roster=roster)
+        await panel.check()
+        path = roster.with_name("fewer.csv")
+        write_csv(path, *roster_rows(without(city(10, 2), city(10, 2).people[0].staff_number)))
+        panel.model.roster_path = str(path)
+        panel.model.leavers = "suspend"
+        panel.model.max_leavers = 5
+        await panel.model.check_roster()
+        await panel.model.make_plan()
+        from ipywidgets import Widget
+        from ipywidgets.widgets.widget import _instances
+
+        shown = [str(one.get_state()) for one in list(_instances.values()) if isinstance(one, Widget)]
+        shown += [panel.model.as_html(), repr(panel.report()), panel.report()._repr_html_()]
+        assert len(shown) > 10
+        for person in city(10, 2).people:
+            assert not any(person.first_name in text for text in shown)
+            assert not any(person.login_id in text for text in shown)
+
+    run(home, work)
