@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bousai_kit.clock import VirtualClock
-from bousai_kit.errors import OutcomeUnknown
+from bousai_kit.errors import OutcomeUnknown, TransportFailed
 from bousai_kit.lineworks.client import LineWorksClient
 from bousai_kit.lineworks.gate import Gate, Turns
 from bousai_kit.lineworks.pacing import Limits
@@ -108,7 +108,7 @@ def test_an_urgent_message_overtakes_what_waits() -> None:
     assert 60 < place <= 121
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000))
 def test_cancelled_tasks_leave_no_slot_behind(seed: int) -> None:
     """Tasks die while they wait, while they fly and as they are let in; those that live all arrive."""
@@ -156,6 +156,28 @@ def test_cancelled_between_send_and_answer_counts_as_sent() -> None:
     assert error is None
     assert wire.seen[-1].at >= 60  # the five that nobody waited for had used the window up
     assert sum(seen.target.endswith("/u50/messages") for seen in wire.seen) == 1
+
+
+def test_what_never_left_costs_neither_place_nor_budget() -> None:
+    """Rooms are ten a minute; thirty that met a refused connection leave all ten."""
+    clock = VirtualClock(START)
+    down = True
+
+    def reply(seen: Seen) -> Any:
+        return httpx.ConnectError if down else (201, {"channelId": "c"})
+
+    async def use(client: LineWorksClient, wire: Wire) -> float:
+        nonlocal down
+        tasks = [client.channels.create(BOT, [f"u{n}"]) for n in range(30)]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(result, TransportFailed) for result in results)
+        assert client.gate._inside == 0
+        down, began = False, clock.monotonic()
+        await asyncio.gather(*(client.channels.create(BOT, [f"v{n}"]) for n in range(10)))
+        return clock.monotonic() - began
+
+    took, _ = run(use, reply, clock=clock)
+    assert took < 1
 
 
 def test_whoever_is_cancelled_in_the_moment_of_being_let_in_gives_the_place_back() -> None:

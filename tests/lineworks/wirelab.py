@@ -205,5 +205,6 @@ def run(
             return error
         finally:
             await client.aclose()
+            assert client.gate._inside == 0, "a place in the gate was not given back"
 
     return asyncio.run(main()), there
