@@ -128,19 +128,20 @@ async def apply_plan(
     before = (client.stats.requests, client.stats.throttled)
     journal = Journal(ledger, plan.plan_id)
     await journal.refresh()
-    _check_journal(plan, journal)
+    digest = plan_digest(replace(plan, home_mark=""))
+    _check_journal(plan, journal, digest)
     secret = PlanSecret(home, plan.plan_id, plan.home_mark)
     new_secret = _check_secret(plan, journal, secret)
     if tell is not None:
         tell(0, 0, "テナントの状態を確認しています…")
     view = await read_tenant(client, domain_id=domain_id)
     await journal.refresh()  # after the view: whatever an apply did in it has its intent here
-    _check_journal(plan, journal)
+    _check_journal(plan, journal, digest)
     check_drift(plan, view, journal)
     await asyncio.to_thread(keep_copy, plan, home)
     if journal.planned is None:
-        await journal.plan(_about(plan), list(_people(plan, journal.stream)))
-        _check_journal(plan, journal)
+        await journal.plan(_about(plan, digest), list(_people(plan, journal.stream)))
+        _check_journal(plan, journal, digest)
     if new_secret:
         secret.ensure()
     work = Work(plan, view, journal, client, secret)
@@ -170,14 +171,14 @@ async def apply_plan(
     )
 
 
-def _check_journal(plan: Plan, journal: Journal) -> None:
+def _check_journal(plan: Plan, journal: Journal, digest: str) -> None:
     if journal.undone:
         raise GuardError(
             f"計画 {plan.plan_id} は取り消されています。もう一度は実行できません。",
             hint="`bousai onboard plan` で新しい計画を作ってください。",
         )
     known = journal.planned
-    if known is not None and known.get("plan_sha256") != plan_digest(replace(plan, home_mark="")):
+    if known is not None and known.get("plan_sha256") != digest:
         raise GuardError(
             f"同じ ID（{plan.plan_id}）で内容の違う計画が、すでに実行されています。",
             hint="`bousai onboard plan` で計画を作り直してください。",
@@ -195,11 +196,11 @@ def _check_secret(plan: Plan, journal: Journal, secret: PlanSecret) -> bool:
     return True
 
 
-def _about(plan: Plan) -> dict[str, Any]:
+def _about(plan: Plan, digest: str) -> dict[str, Any]:
     counts = {name: value for name, value in plan.as_json().items() if name not in ("notes", "eta_s")}
     return {
         **counts,
-        "plan_sha256": plan_digest(replace(plan, home_mark="")),
+        "plan_sha256": digest,
         "roster_sha256": plan.roster_sha256,
         "domain_id": plan.domain_id,
     }
