@@ -151,7 +151,7 @@ async def _post_all(
     except Exception as error:  # nobody awaits this task
         sandbox.defects.append(error)
     sandbox.tenant.cancel(lease)
-    sandbox.save()
+    sandbox.save_or_note()
 
 
 async def _post(sandbox: Sandbox, bot_id: str, event: dict[str, Any], bad_signature: bool) -> None:

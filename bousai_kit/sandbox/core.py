@@ -196,6 +196,13 @@ class Sandbox:
         else:
             self.tenant.dirty.clear()
 
+    def save_or_note(self) -> None:
+        """As `save`, where nobody waits: what cannot be written now goes with the next change."""
+        try:
+            self.save()
+        except Exception as error:  # a full disk must not stop all that is due
+            self.defects.append(error)
+
     # -- in process ---------------------------------------------------------------------------------
 
     def mounts(self) -> dict[str, httpx.AsyncBaseTransport]:
@@ -261,7 +268,7 @@ class Sandbox:
                     await handler(self, due.payload)
             except Exception as error:  # one bad event must not stop all others
                 self.defects.append(error)
-            self.save()  # removal and effect in one transaction: a kill in between lets it happen again
+            self.save_or_note()  # removal and effect at once: a kill in between lets it happen again
             count += 1
             if count % 64 == 0:
                 await asyncio.sleep(0)

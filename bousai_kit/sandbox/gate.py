@@ -92,6 +92,8 @@ class Gate:
         if found is None:
             return error_reply(missing("Api not exists"))
         operation, path = found
+        if host == "admin" and "origin" in headers:  # a page in somebody's browser, not a program of ours
+            return error_reply(denied())
         faults: list[Fault] = []
         if host != "admin" and self.sandbox.faults and not instance2:
             faults = self.sandbox.faults.decide(

@@ -60,6 +60,7 @@ class AnySandbox(Protocol):
     auth_url: str
     storage_url: str
     admin_url: str
+    line_url: str
 
     @property
     def served(self) -> bool:
@@ -115,6 +116,7 @@ class JoinedSandbox:
         self.auth_url = str(serving["auth_url"])
         self.storage_url = str(serving["storage_url"])
         self.admin_url = str(serving["admin_url"])
+        self.line_url = str(serving["line_url"])
 
     def __repr__(self) -> str:
         return f"<JoinedSandbox {self.api_url}>"
@@ -315,6 +317,7 @@ def _announced(folder: Path, sandbox: Sandbox, origin: datetime, reading: dateti
         "auth_url": sandbox.auth_url,
         "storage_url": sandbox.storage_url,
         "admin_url": sandbox.admin_url,
+        "line_url": sandbox.line_url,
         "speed": sandbox.clock.speed,
         "origin": origin.isoformat(),
         "reading": reading.isoformat(),

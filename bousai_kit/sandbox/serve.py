@@ -51,6 +51,7 @@ async def serve_hosts(sandbox: Sandbox, *, port: int = 0) -> AsyncIterator[None]
             config = uvicorn.Config(
                 HostApp(sandbox, host),
                 log_config=None,
+                log_level="critical",  # an odd request is answered, not told on the terminal
                 access_log=False,
                 lifespan="off",
                 ws="none",

@@ -424,5 +424,8 @@ def test_an_admin_cannot_be_mistaken_for_the_api() -> None:
             await bench.http.get(f"{bench.sandbox.api_url}/truth", headers=bench.headers)
         ).status_code == 404
         assert (await bench.admin("GET", "/ready")).json()["ready"] is True
+        page = {"Origin": "https://elsewhere.invalid", "Content-Type": "text/plain"}
+        asked = await bench.http.post(f"{bench.sandbox.admin_url}/reset", content=b"{}", headers=page)
+        assert asked.status_code == 403, "a page in a browser does not reset anything"
 
     trial(test, choices=SILENT)

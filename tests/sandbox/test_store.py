@@ -12,6 +12,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -178,6 +179,35 @@ def test_a_file_that_is_no_tenant_is_said_and_left_alone(tmp_path: Path, damage:
     assert str(tmp_path) in caught.value.hint
     assert damage == "folder" or path.read_bytes() == before
     assert read_clock(path) is None or damage in ("version", "row", "half", "columns")
+
+
+def test_a_full_disk_is_no_success_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Store._write
+    full = False
+
+    def maybe(self: Store, *args: Any) -> None:
+        if full:
+            raise ConfigError("full")
+        write(self, *args)
+
+    async def test() -> None:
+        nonlocal full
+        monkeypatch.setattr(Store, "_write", maybe)
+        async with lab(3, path=tmp_path / "t.db", choices=SILENT) as bench:
+            assert (await bench.text(1)).status_code == 201
+            full = True
+            assert (await bench.text(2)).status_code == 500, "what is not stored is not said to be done"
+            await bench.clock.sleep(5)  # callbacks become due meanwhile
+            full = False
+            assert (await bench.text(3)).status_code == 201
+            await bench.clock.sleep(5)
+            assert [event["source"]["userId"] for event in bench.receiver.events] == [uid(1), uid(2), uid(3)]
+            assert bench.sandbox.defects, "it was noticed"
+            assert {type(error) for error in bench.sandbox.defects} == {ConfigError}
+            bench.sandbox.defects.clear()
+
+    asyncio.run(test())
+    assert len(loaded(tmp_path / "t.db").table("talks")) == 3
 
 
 # -- killed -----------------------------------------------------------------------------------------
