@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bousai_kit.sandbox.core import Credentials, Sandbox
     from bousai_kit.sandbox.home import AnySandbox, open_home_sandbox, peek_clock, serve_home_sandbox
+    from bousai_kit.sandbox.routes_admin import truth_of
     from bousai_kit.sandbox.serve import serve_hosts
 
 _WHERE = {
@@ -21,6 +22,7 @@ _WHERE = {
     "peek_clock": "home",
     "serve_home_sandbox": "home",
     "serve_hosts": "serve",
+    "truth_of": "routes_admin",
 }
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "peek_clock",
     "serve_home_sandbox",
     "serve_hosts",
+    "truth_of",
 ]
 
 

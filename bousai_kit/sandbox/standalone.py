@@ -145,6 +145,7 @@ def _make(
 ) -> tuple[HomeSandbox, str]:
     """The sandbox, and the text that its clock was made from."""
     store = None if state is None else Store(state / TENANT)
+    gc.disable()  # 30,000 members are no garbage: looking through them again and again costs a second
     try:
         reading = store.reading() if store is not None else None
         scale = time_scale_text(time_scale, start=datetime.now(UTC), reading=reading)
@@ -155,14 +156,15 @@ def _make(
             if not store.empty():
                 note(f"フォルダ「{state}」のテナントを続けます（--people と --seed は使いません）。")
             tenant = open_tenant(store, seed=seed, now=clock.now(), people=people)
-        gc.collect()
-        gc.freeze()  # the members stay as long as the process
         credentials = credentials_for(tenant, state)
         sandbox = HomeSandbox(tenant, clock=clock, credentials=credentials, faults=plan, store=store)
     except BaseException:
         if store is not None:
             store.close()
         raise
+    finally:
+        gc.freeze()
+        gc.enable()
     return sandbox, scale
 
 
