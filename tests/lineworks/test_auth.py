@@ -145,13 +145,18 @@ def test_renewed_shortly_before_it_expires_and_not_before() -> None:
 
 
 def test_a_401_renews_once_for_everybody() -> None:
-    def reply(seen: Seen) -> Any:
+    """Also for those whose 401 comes when the new token is already in use."""
+    clock = VirtualClock(START)
+
+    async def reply(seen: Seen) -> Any:
+        if seen.token == "token-1":
+            await clock.sleep(0.3 * seen.number)
         return sample("refusal/401") if seen.token == "token-1" else (200, {"botId": 1})
 
     async def use(client: LineWorksClient, wire: Wire) -> None:
         await asyncio.gather(*(client.bots.get(n) for n in range(16)))
 
-    error, wire = run(use, reply, wire={"latency_s": 0.1})
+    error, wire = run(use, reply, clock=clock, wire={"latency_s": 0.1})
     assert error is None
     assert len(wire.token_forms) == 2
     assert sum(seen.token == "token-2" for seen in wire.seen) == 16

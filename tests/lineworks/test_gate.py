@@ -108,6 +108,19 @@ def test_an_urgent_message_overtakes_what_waits() -> None:
     assert 60 < place <= 121
 
 
+def test_while_the_token_is_fetched_nobody_takes_a_place() -> None:
+    """The auth host is slow; an urgent message that comes meanwhile still goes first."""
+    clock = VirtualClock(START)
+
+    async def use(client: LineWorksClient, wire: Wire) -> None:
+        slow = crowd(client, 40)
+        await clock.sleep(1)
+        await asyncio.gather(*slow, client.messages.to_user(BOT, "mayor", TEXT, priority=-1))
+
+    _, wire = run(use, clock=clock, wire={"latency_s": 5.0})
+    assert wire.seen[0].target.endswith("/mayor/messages")
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000))
 def test_cancelled_tasks_leave_no_slot_behind(seed: int) -> None:
