@@ -120,6 +120,16 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["t.csv"]
 
 
+def test_a_workbook_keeps_numbers_and_has_no_cell_for_nothing(tmp_path: Path) -> None:
+    write_xlsx(
+        tmp_path / "n.xlsx", {"表": (("a", "b", "c"), [(1.5, float("nan"), None), (float("inf"), True, -2)])}
+    )
+    assert read_table(tmp_path / "n.xlsx").rows == (("1.5", "", ""), ("", "True", "-2"))
+    xml = parts((tmp_path / "n.xlsx").read_bytes())["xl/worksheets/sheet1.xml"]
+    assert b"<v>1.5</v>" in xml
+    assert b'r="B2"' not in xml
+
+
 def test_equal_contents_give_equal_workbooks(tmp_path: Path) -> None:
     for name in ("a.xlsx", "b.xlsx"):
         write_xlsx(tmp_path / name, {"表": (("見出し",), [(1.5,), (datetime(2027, 1, 17, tzinfo=UTC),)])})
@@ -191,6 +201,19 @@ def test_extensions_of_nec_and_ibm_and_the_letters_with_a_backslash(name: str) -
     text = f"{HEADER}\n1,{name},x,y,z\n"
     assert table_of(text.encode("cp932")).rows[0][1] == name
     assert table_of(text.encode("utf-8")).rows[0][1] == name
+
+
+def test_euc_that_windows_31j_could_read_too_is_named() -> None:
+    data = "no,name\n1,ヤマダ\n".encode("euc_jp")
+    assert data.decode("cp932")
+    with pytest.raises(InputError, match="文字コードは EUC-JP で"):
+        table_of(data)
+    level_one = "no,愛亜\n".encode("euc_jp")
+    assert level_one.decode("cp932")
+    with pytest.raises(InputError, match="確実に判別できません"):
+        table_of(level_one)
+    with pytest.raises(InputError, match="文字コードは EUC-JP で"):
+        table_of(level_one, recognise=lambda cells: "愛亜" in cells)
 
 
 def test_ibm_letters_in_nec_rows_are_the_same_letters() -> None:
@@ -546,3 +569,9 @@ def test_a_workbook_with_a_hole_is_a_table_or_a_sentence(at: float, junk: bytes)
 
 
 BOOK = book(simple)
+
+
+def test_a_workbook_without_any_table() -> None:
+    for recognise in (None, lambda cells: True):
+        with pytest.raises(InputError, match="どのシートにも表がありません"):
+            table_of(book(lambda made: made.add_worksheet()), recognise=recognise)
