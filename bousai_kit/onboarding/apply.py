@@ -147,7 +147,7 @@ async def apply_plan(
     work = Work(plan, view, journal, client, secret)
     total = sum(1 for steps in (work.positions, work.units, work.people, work.groups) for _ in steps())
     total += sum(len(group.add) + len(group.remove) for group in plan.groups)
-    carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total)
+    carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total, eta_s=plan.eta_s)
     try:
         await carrier.phase("役職", work.positions())
         await carrier.phase("組織", work.units(), workers=1)

@@ -18,6 +18,7 @@ from bousai_kit.errors import (
     ConfigError,
     Conflict,
     ForeignLocation,
+    GuardError,
     InvalidRequest,
     LedgerError,
     LineWorksError,
@@ -67,6 +68,8 @@ class Carrier:
         stop: asyncio.Event | None = None,
         tell: Tell | None = None,
         total: int = 0,
+        eta_s: float = 0.0,
+        undoing: bool = False,
     ) -> None:
         self.journal = journal
         self.done = self.skipped = self.left = self.created = 0
@@ -76,6 +79,8 @@ class Carrier:
         self._stop = stop
         self._tell = tell
         self._total = total
+        self._eta_s = eta_s
+        self._undoing = undoing
         self._ended = 0
         self._began = clock.monotonic()
         self._fatal: BousaiKitError | None = None
@@ -95,6 +100,10 @@ class Carrier:
             Something that would meet every step: no access, no network, no ledger. What was under way has
             been written down.
         """
+        if not self._undoing:
+            await self.journal.refresh()  # what another process has done meanwhile, an undo above all
+            if self.journal.undone:
+                raise GuardError("この登録は、別の処理で取り消されています。続きは実行しません。", hint="")
         todo, later = deque(steps), list[Step]()
         title_text = title
 
@@ -136,7 +145,8 @@ class Carrier:
         spent = self._clock.monotonic() - self._began
         text = title
         if self._ended < self._total and spent > 5:
-            minutes = spent / self._ended * (self._total - self._ended) / 60
+            left_s = self._eta_s - spent  # what was foreseen, while that lasts; then at the speed so far
+            minutes = (left_s if left_s > 0 else spent / self._ended * (self._total - self._ended)) / 60
             text += f"（残り約 {minutes:.0f} 分）" if minutes >= 1.5 else "（残り 1 分ほど）"
         self._tell(self._ended, max(self._total, self._ended), text)
 

@@ -18,6 +18,7 @@ from bousai_kit.onboarding.items import LABELS, GroupItem, Leaver, PersonItem, P
 from bousai_kit.onboarding.plan_file import plan_digest
 from bousai_kit.onboarding.tenant_view import Member, TenantView
 from bousai_kit.roster import Person, Roster, RosterUnit, require_ok
+from bousai_kit.roster.columns import key
 
 __all__ = ["LABELS", "FewLeavers", "Plan", "build_plan", "clean_organizations", "diff"]
 
@@ -216,7 +217,7 @@ class _Differ:
             return False
         if member.staff_number:
             return member.staff_number == person.staff_number
-        return (member.last_name, member.first_name) == (person.last_name, person.first_name)
+        return key(member.last_name + member.first_name) == key(person.last_name + person.first_name)
 
     def _changes(self, member: Member, person: Person) -> dict[str, tuple[str, str]]:
         changes: dict[str, tuple[str, str]] = {}
@@ -322,6 +323,12 @@ def _notes(
         notes.append(f"名簿の {suspended:,} 名は一時停止中です。解除は管理画面で行ってください。")
     if any("login_id" in item.changes for item in items):
         notes.append("ログインIDが変わる人がいます。本人に新しいログインIDを知らせてください。")
+    restored = sum("state" in item.changes for item in items)
+    if restored:
+        notes.append(
+            f"削除から 7 日以内の {restored:,} 名を復元します。"
+            "パスワードは以前のままで、配付資料には載りません。"
+        )
     if waiting:
         notes.append(
             f"名簿にない {waiting:,} 名は登録待ち（未ログイン）のため一時停止できず、そのままにします。"

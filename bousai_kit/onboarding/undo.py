@@ -356,7 +356,7 @@ async def undo_apply(
     work = _Undoing(undo, client, domain_id)
     phases = (work.groups, work.people, work.units, work.positions)
     total = sum(1 for phase in phases for _ in phase())
-    carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total)
+    carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total, undoing=True)
     await carrier.phase("グループ", work.groups())
     await carrier.phase("メンバー", work.people())
     await carrier.phase("組織", work.units(), workers=1)

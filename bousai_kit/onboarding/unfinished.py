@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bousai_kit.errors import InputError
+from bousai_kit.onboarding.drift import find_drift
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.plan_file import kept_plan
+from bousai_kit.onboarding.tenant_view import TenantView
 
 if TYPE_CHECKING:
     from bousai_kit.ledger import Ledger
@@ -16,8 +18,24 @@ if TYPE_CHECKING:
 __all__ = ["find_unfinished", "is_complete", "plans_with_secret"]
 
 
-async def find_unfinished(ledger: Ledger, home: Path, *, domain_id: int, roster_sha256: str) -> Plan | None:
-    """The newest apply of this roster that has begun and not come to its end; None: there is none."""
+async def find_unfinished(
+    ledger: Ledger,
+    home: Path,
+    *,
+    domain_id: int,
+    roster_sha256: str,
+    leavers: str = "keep",
+    view: TenantView | None = None,
+) -> Plan | None:
+    """The newest apply of this roster that has begun and not come to its end; None: there is none.
+
+    Parameters
+    ----------
+    leavers : str
+        One that did otherwise with them is another apply.
+    view : TenantView, optional
+        One that no longer fits this tenant is left out.
+    """
     events = await ledger.read(prefix="apply:", kinds=("apply.planned",))
     for event in reversed(events):
         if event.body.get("domain_id") != domain_id or event.body.get("roster_sha256") != roster_sha256:
@@ -26,10 +44,15 @@ async def find_unfinished(ledger: Ledger, home: Path, *, domain_id: int, roster_
         try:
             plan = kept_plan(home, apply_id)
         except InputError:
-            return None  # made in another home: a new plan sees what it has done
+            return None  # applied in another home: a new plan sees what it has done
+        if plan.leavers != leavers:
+            return None
         journal = Journal(ledger, apply_id)
         await journal.refresh()
-        return None if journal.undone or is_complete(plan, journal) else plan
+        if journal.undone or is_complete(plan, journal):
+            return None
+        drifted = view is not None and any(True for _ in find_drift(plan, view, journal))
+        return None if drifted else plan
     return None
 
 

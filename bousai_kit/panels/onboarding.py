@@ -166,12 +166,16 @@ class OnboardingModel(PanelModel):
         self.confirmed, self.plan, self.result = False, None, None
         roster = await in_thread(bench.clock, lambda: read_roster(path, orgunits=units))
         self.tell(0, 0, "テナントと比べています…")
-        going_on = await find_unfinished(
-            bench.ledger, bench.home, domain_id=bench.domain_id, roster_sha256=roster.sha256
+        view = await read_tenant(bench.client, domain_id=bench.domain_id)
+        plan = await find_unfinished(
+            bench.ledger,
+            bench.home,
+            domain_id=bench.domain_id,
+            roster_sha256=roster.sha256,
+            leavers=self.leavers,
+            view=view,
         )
-        plan = going_on
         if plan is None:
-            view = await read_tenant(bench.client, domain_id=bench.domain_id)
             plan = build_plan(roster, view, leavers=self.leavers, max_leavers=self.max_leavers or None)
         self.plan = plan
         self.tell(0, 0)

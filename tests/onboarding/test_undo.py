@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,54 @@ def test_undo_of_changes_sets_them_back(home: Path) -> None:
         assert (result.failed, result.impossible) == ((), ())
         assert state(bench) == before
         assert last
+
+    run(home, work)
+
+
+def test_units_that_were_renamed_get_their_names_back(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city(12, 4)
+        await apply(bench, await plan_for(bench, roster))
+        before = state(bench)
+        units = [replace(one, name="改称課") if one.code == "U2" else one for one in roster.units]
+        renamed = replace(roster, units=tuple(units), sha256="renamed")
+        plan = await plan_for(bench, renamed)
+        assert plan.as_json()["orgunits"] == {"create": 0, "update": 1, "unchanged": 3}
+        assert (await apply(bench, plan)).complete
+        assert (await plan_for(bench, renamed)).nothing_to_do
+        assert (await undo(bench, plan.plan_id)).failed == ()
+        assert state(bench) == before
+        units = [replace(one, parent_code="U1") if one.code == "U2" else one for one in roster.units]
+        moved = await plan_for(bench, replace(roster, units=tuple(units), sha256="moved"))
+        assert (await apply(bench, moved)).complete
+        assert (await plan_for(bench, replace(roster, units=tuple(units)))).nothing_to_do
+        preview = await plan_undo(moved.plan_id, **given(bench))
+        assert [one["subject"] for one in preview.impossible] == ["組織 U2"]
+
+    run(home, work)
+
+
+def test_an_apply_that_is_undone_meanwhile_does_not_go_on(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        plan = await plan_for(bench, city())
+        begun = asyncio.Event()
+
+        def tell(done: int, total: int, text: str) -> None:
+            if text.startswith("メンバー"):
+                begun.set()
+
+        async def take_back() -> UndoResult:
+            await begun.wait()
+            return await undo(bench, plan.plan_id)
+
+        applied, undone = await asyncio.gather(
+            apply(bench, plan, tell=tell), take_back(), return_exceptions=True
+        )
+        assert isinstance(applied, GuardError)
+        assert isinstance(undone, UndoResult)
+        await undo(bench, plan.plan_id)
+        users = bench.sandbox.tenant.table("users").values()  # type: ignore[union-attr]
+        assert [one["isAdministrator"] for one in users if not one["isDeleted"]] == [True]
 
     run(home, work)
 

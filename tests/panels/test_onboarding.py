@@ -194,6 +194,36 @@ def test_stop_and_go_on_even_in_another_kernel(home: Path, roster: Path) -> None
     run(home, second)
 
 
+def test_an_interrupted_apply_that_no_longer_fits_gives_way_to_a_new_plan(home: Path, roster: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        model = OnboardingPanel(bench, roster=roster).model
+        await model.check_roster()
+        old = await model.make_plan()
+        model.confirm()
+        model.observe(lambda _: None if model.stopping else model.stop(), "progress_done")
+        model.min_interval_s = 0  # type: ignore[misc]
+        await model.start("apply", model.apply)
+        assert model.result.left > 0
+        model.unobserve_all("progress_done")
+        person = city(10, 2).people[-1]
+        await bench.client.users.create(
+            {
+                "domainId": bench.domain_id,
+                "email": person.login_id,
+                "userName": {"lastName": person.last_name, "firstName": person.first_name},
+                "passwordConfig": {"passwordCreationType": "ADMIN", "password": "Kx7mTq9rbz"},
+            }
+        )
+        new = await model.make_plan()
+        assert new.plan_id != old.plan_id
+        model.confirm()
+        await model.start("apply", model.apply)
+        assert model.result.complete
+        assert tenant_problems(bench, city(10, 2)) == []
+
+    run(home, work)
+
+
 def test_a_roster_with_errors_stops_at_the_check(home: Path, tmp_path: Path) -> None:
     async def work(bench: Workbench) -> None:
         path = tmp_path / "bad.csv"
