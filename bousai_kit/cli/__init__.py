@@ -265,7 +265,7 @@ def _usage(error: Any) -> str:
     message = str(getattr(error, "message", ""))
     if message.startswith("No such command"):
         return f"{message.removeprefix('No such command').strip(' .')} というコマンドはありません。"
-    if message.startswith("Missing command"):
+    if kind == "NoArgsIsHelpError" or message.startswith("Missing command"):
         return "コマンドを指定してください。"
     if "unexpected extra argument" in message:
         return f"余分な引数があります：{message.partition('(')[2].removesuffix(')').rpartition('(')[2]}。"
