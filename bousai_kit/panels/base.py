@@ -268,6 +268,7 @@ def guarded(model: PanelModel, action: Callable[[], Any], *, job: str = "") -> C
 # -- one bench and one model a kernel, however often a cell runs ---------------------------------------
 
 _benches: dict[tuple[str, int], Workbench] = {}
+_opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 _models: WeakKeyDictionary[Any, dict[tuple[Any, ...], PanelModel]] = WeakKeyDictionary()
 
 
@@ -286,15 +287,16 @@ async def open_bench(profile: str | None = None, *, seed: int = 1) -> Workbench:
     from bousai_kit.workbench import open_workbench
 
     key = (profile or "", seed)
-    if key not in _benches:
-        for other in list(_benches.values()):
-            await other.close()
-        _benches.clear()
-        folder = os.environ.get(FOLDER_VARIABLE)
-        given = {"BOUSAI_PROFILE": profile} if profile else {}
-        settings = load_settings(overrides=given, cwd=Path(folder) if folder else None)
-        _benches[key] = await open_workbench(settings=settings, seed=seed)
-    return _benches[key]
+    async with _opening.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        if key not in _benches or _benches[key].ledger.closed:
+            for other in list(_benches.values()):
+                await other.close()
+            _benches.clear()
+            folder = os.environ.get(FOLDER_VARIABLE)
+            given = {"BOUSAI_PROFILE": profile} if profile else {}
+            settings = load_settings(overrides=given, cwd=Path(folder) if folder else None)
+            _benches[key] = await open_workbench(settings=settings, seed=seed)
+        return _benches[key]
 
 
 def remembered(bench: Workbench, key: tuple[Any, ...], make: Callable[[], M]) -> M:

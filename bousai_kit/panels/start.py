@@ -36,8 +36,10 @@ class StartModel(PanelModel):
         from bousai_kit.doctor import examine
 
         self.tell(0, 0, "確認しています…")
-        self.examination = await examine(self.bench)
-        self.tell(0, 0)
+        try:
+            self.examination = await examine(self.bench)
+        finally:
+            self.tell(0, 0)
         return self.examination
 
     @tl.observe("examination")

@@ -1,0 +1,173 @@
+"""00_start: one button, one table, and what to open next; and the one bench of a kernel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bousai_kit.doctor import Check, Examination
+from bousai_kit.errors import ConfigError
+from bousai_kit.panels import StartPanel, base, open_bench
+from bousai_kit.panels.start import StartModel
+from bousai_kit.settings import isolated_settings
+from bousai_kit.workbench import Workbench, open_workbench
+
+
+@asynccontextmanager
+async def a_bench(home: Path) -> AsyncIterator[Workbench]:
+    async with await open_workbench(settings=isolated_settings(home)) as bench:
+        yield bench
+
+
+@pytest.fixture(autouse=True)
+def no_bench_stays() -> Iterator[None]:
+    yield
+    assert not base._benches
+
+
+WRONG = Examination(
+    (
+        Check("settings", True, "プロファイル"),
+        Check("key", False, "読めません <b>", "鍵を直してください。"),
+        Check("token", False, "確認できませんでした。", "先に「秘密鍵」を直してください。"),
+    )
+)
+
+
+def test_from_nothing_to_the_next_notebook(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_bench(tmp_path) as bench:
+            panel = StartPanel(bench)
+            model = panel.model
+            assert isinstance(model, StartModel)
+            assert "接続を確認する" in model.next_step
+            assert model.missing == ["接続の確認"]
+            assert panel.view.go.description == "接続を確認する"  # type: ignore[attr-defined]
+            panel.view.go.click()  # type: ignore[attr-defined]
+            panel.view.go.click()  # type: ignore[attr-defined]
+            await model._jobs["examine"]
+            assert model.ok
+            assert not model.busy
+            assert model.missing == []
+            assert "10_onboarding" in model.next_step
+            assert panel.view.result.value.count("<tr>") == len(model.examination.checks) + 1  # type: ignore[attr-defined]
+            assert await bench.ledger.read() == []
+
+    asyncio.run(main())
+
+
+def test_what_is_wrong_comes_first_and_escaped(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_bench(tmp_path) as bench:
+            panel = StartPanel(bench)
+            model = panel.model
+            assert isinstance(model, StartModel)
+            model.examination = WRONG
+            assert "「秘密鍵」を直して" in model.next_step
+            assert model.finished == ["1 項目は正常です。"]
+            assert len(model.missing) == 2
+            assert "鍵を直してください。" in model.missing[0]
+            shown = panel.view.result.value + panel.view.head.value + model.as_html()  # type: ignore[attr-defined]
+            assert "<b>" not in shown
+            assert "要対応" in shown
+            report = panel.report()
+            assert not report.ok
+            assert "鍵を直してください。" in repr(report)
+
+    asyncio.run(main())
+
+
+def test_an_unattended_check_presses_the_button(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with a_bench(tmp_path) as bench:
+            assert StartPanel(bench).report().ok  # nothing looked at, nothing wrong
+            report = await StartPanel(bench).check()
+            assert report.ok
+            assert "正常" in report._repr_html_()
+            assert StartPanel(bench).model is StartPanel(bench).model
+
+    asyncio.run(main())
+
+
+def test_a_failure_of_the_examination_itself_is_on_the_screen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with a_bench(tmp_path) as bench:
+            panel = StartPanel(bench)
+
+            async def fail(_: Workbench) -> None:
+                raise ConfigError("設定がありません。", hint="設定してください。")
+
+            monkeypatch.setattr("bousai_kit.doctor.examine", fail)
+            with pytest.raises(ConfigError):
+                await panel.run()
+            assert panel.model.problem == "設定がありません。 設定してください。"
+            assert not panel.model.busy
+            assert panel.model.progress_text == ""
+
+    asyncio.run(main())
+
+
+# -- the bench of a kernel ------------------------------------------------------------------------------
+
+
+def test_one_bench_a_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOUSAI_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> None:
+        first = await open_bench("sandbox", seed=1)
+        assert await open_bench("sandbox", seed=1) is first  # the cell ran again
+        assert first.seed == 1
+        second = await open_bench("sandbox", seed=2)
+        assert second is not first
+        assert first.ledger.closed  # and the home is free for the new one
+        with pytest.raises(ConfigError):
+            await open_bench("no such profile")
+        assert not base._benches
+        third = await open_bench("sandbox", seed=2)
+        assert third is not second
+        await third.close()
+        fourth = await open_bench("sandbox", seed=2)  # closed by hand: opened anew
+        assert fourth is not third
+        assert await fourth.client.bots.get(fourth.bot_id)
+        await fourth.close()
+        base._benches.clear()
+
+    asyncio.run(main())
+
+
+def test_two_cells_at_once_open_one_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOUSAI_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> None:
+        one, two = await asyncio.gather(open_bench("sandbox"), open_bench("sandbox"))
+        assert one is two
+        await one.close()
+        base._benches.clear()
+
+    asyncio.run(main())
+
+
+def test_the_folder_where_lab_was_started_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, notebooks = tmp_path / "city", tmp_path / "notebooks"
+    started.mkdir()
+    notebooks.mkdir()
+    monkeypatch.delenv("BOUSAI_HOME", raising=False)
+    monkeypatch.setenv("BOUSAI_WORKING_FOLDER", str(started))
+    monkeypatch.chdir(notebooks)
+    (started / "bousai.toml").write_text(f"home = '{tmp_path / 'kept'}'\n", encoding="utf-8")
+
+    async def main() -> None:
+        bench = await open_bench("sandbox")
+        assert bench.home == tmp_path / "kept"
+        await bench.close()
+        base._benches.clear()
+
+    asyncio.run(main())
