@@ -314,7 +314,7 @@ class OnboardingModel(PanelModel):
         if status is None:
             missing.append("ログインの確認")
             return "「ログイン状況を見る」を押してください。"
-        done.append(f"ログイン済み {status.active:,} / {status.created:,} 名")
+        done.append(f"ログイン状況の確認（{status.created:,} 名中 {status.active:,} 名がログイン済み）")
         if status.login_rate >= ENOUGH_RATE:
             return "登録は完了です。20_drill（訓練の実施）を開いてください。"
         missing.append(f"まだログインしていない {status.created - status.active:,} 名")
