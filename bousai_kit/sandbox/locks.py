@@ -53,7 +53,13 @@ class FolderLock:
         return self._file is not None
 
     def take(self) -> bool:
-        """Try to get it, without waiting; notes who holds it."""
+        """Try to get it, without waiting; notes who holds it.
+
+        Raises
+        ------
+        ConfigError
+            The folder's file system knows no locks.
+        """
         if self._file is not None:
             return True
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -62,9 +68,13 @@ class FolderLock:
             if not _lock(file):
                 os.close(file)
                 return False
-        except BaseException:
+        except OSError:  # no lock of any kind to be had there
             os.close(file)
-            raise
+            raise ConfigError(
+                f"フォルダ「{self.path.parent}」では、同時使用を防ぐロックを使えません。",
+                setting="BOUSAI_HOME",
+                hint="BOUSAI_HOME に、ネットワーク上ではなくこの端末の中のフォルダを指定してください。",
+            ) from None
         self._file = file
         note = json.dumps({"pid": os.getpid(), "what": _what()}, ensure_ascii=False).encode()
         with contextlib.suppress(OSError):  # a full disk does not matter to a lock
@@ -135,6 +145,8 @@ class FolderLock:
             return True
         try:
             return _lock(file)
+        except OSError:
+            return True
         finally:
             os.close(file)
 

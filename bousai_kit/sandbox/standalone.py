@@ -104,6 +104,7 @@ async def run_sandbox(
                         "pid": os.getpid(),
                     }
                 )
+                note(f"接続設定は {place} にあります。止めるには Ctrl-C を押します。")
                 await _until_cancelled()
         finally:
             await sandbox.stop()

@@ -274,6 +274,20 @@ def test_a_home_in_use_is_said_with_who_and_what_to_do(tmp_path: Path) -> None:
 
 
 @posix
+def test_a_folder_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def none(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(ConfigError) as caught:
+        asyncio.run(open_home_sandbox(tmp_path))
+    assert "BOUSAI_HOME" in caught.value.hint
+    assert peek_clock(tmp_path).now() == BEGINNING
+
+
+@posix
 def test_who_ends_within_the_wait_lets_the_next_one_in(tmp_path: Path) -> None:
     async def next_one() -> None:
         async with opened(tmp_path) as sandbox:

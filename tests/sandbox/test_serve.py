@@ -154,7 +154,9 @@ def test_it_serves_a_tenant_that_the_env_file_describes(tmp_path: Path) -> None:
             spoken = datetime.strptime(answer.headers["date"], "%a, %d %b %Y %H:%M:%S %Z").replace(tzinfo=UTC)
             assert abs(spoken - datetime.now(UTC)) < timedelta(seconds=5)
 
-        assert ended(process) == (0, "", "")
+        code, out, err = ended(process)
+        assert (code, out) == (0, ""), "one line on stdout, then nothing more"
+        assert err.splitlines() == [f"接続設定は {env_file} にあります。止めるには Ctrl-C を押します。"]
         with pytest.raises(httpx.ConnectError):
             httpx.get(ready["admin_url"] + "/ready", trust_env=False)
 
