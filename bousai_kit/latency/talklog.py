@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,17 +53,6 @@ class Send:
     login_id: str
     rule: Rule
     deadline_s: float
-
-
-@dataclass(slots=True)
-class _Sends:
-    """Every broadcast to every person, as columns."""
-
-    broadcast: list[str] = field(default_factory=list)
-    person: list[int] = field(default_factory=list)
-    sent: list[int] = field(default_factory=list)
-    rule: list[int] = field(default_factory=list)
-    deadline_s: list[float] = field(default_factory=list)
 
 
 def read_broadcasts(path: Path) -> list[Send]:
@@ -163,15 +152,16 @@ def from_talk_log(
     listed = read_broadcasts(broadcasts)
     people = _People(roster)
     rules = list(dict.fromkeys(one.rule for one in listed))
-    sends = _expand(listed, people, rules, deadline_s)
+    sends, twice = _expand(listed, people, rules, deadline_s)
     with tempfile.TemporaryDirectory(prefix="bousai-latency-") as scratch:
-        scan = scan_logs([Path(log) for log in logs], people.index, rules, scratch=Path(scratch))
-    frame, early = _durations(sends, scan.replies, people)
+        paths = [Path(log) for log in logs]
+        scan = scan_logs(paths, people.index, rules, sends, scratch=Path(scratch))
+    frame = _durations(sends, scan.first, people)
     notes = []
     if people.strangers:
         notes.append(f"名簿にないログイン ID {people.strangers} 件への送信も数えました（区と局は空欄）。")
-    if early:
-        notes.append(f"同じ人への同じ一斉送信が {early} 件重なっていたため、最初の送信から数えました。")
+    if twice:
+        notes.append(f"同じ人への同じ一斉送信が {twice} 件重なっていたため、最初の送信から数えました。")
     rejects_file = _write_rejects(scan.rejects, rejects_folder or Path())
     return Broadcasts(
         frame=frame,
@@ -214,97 +204,77 @@ class _People:
 
 def _expand(
     listed: Iterable[Send], people: _People, rules: Sequence[Rule], deadline_s: float | None
-) -> _Sends:
-    places = {rule: place for place, rule in enumerate(rules)}
-    found = _Sends()
-    for one in listed:
-        for person in [people.find(one.login_id)] if one.login_id else people.everyone:
-            found.broadcast.append(one.broadcast_id)
-            found.person.append(person)
-            found.sent.append(round(one.sent_at.timestamp() * 1e6))
-            found.rule.append(places[one.rule])
-            found.deadline_s.append(deadline_s or one.deadline_s)
-    if not found.person:
-        raise AnalysisError(
-            "一斉送信の宛先がありません。", hint="名簿と一覧のログイン ID を確認してください。"
-        )
-    return found
-
-
-def _deadlines(sends: _Sends) -> dict[str, float]:
-    """Broadcast → longest deadline, in the order of the first sends."""
-    first: dict[str, int] = {}
-    longest: dict[str, float] = {}
-    for key, sent, deadline in zip(sends.broadcast, sends.sent, sends.deadline_s, strict=True):
-        first[key] = min(first.get(key, sent), sent)
-        longest[key] = max(longest.get(key, 0.0), deadline)
-    return {key: longest[key] for key in sorted(first, key=lambda key: (first[key], key))}
-
-
-def _durations(sends: _Sends, replies: pd.DataFrame, people: _People) -> tuple[pd.DataFrame, int]:
-    """One row a broadcast and person, and how many sends were there twice."""
+) -> tuple[pd.DataFrame, int]:
+    """One row a broadcast and person, by person and time; and how many sends were there twice."""
     import pandas as pd
 
+    places = {rule: place for place, rule in enumerate(rules)}
+    parts = []
+    for one in listed:
+        who = [people.find(one.login_id)] if one.login_id else list(people.everyone)
+        sent = round(one.sent_at.timestamp() * 1e6)
+        parts.append((one.broadcast_id, who, sent, places[one.rule], deadline_s or one.deadline_s))
+    sizes = [len(who) for _, who, *_ in parts]
+    if not sum(sizes):
+        hint = "名簿と一覧のログイン ID を確認してください。"
+        raise AnalysisError("一斉送信の宛先がありません。", hint=hint)
     frame = pd.DataFrame(
         {
-            "broadcast_id": sends.broadcast,
-            "who": np.asarray(sends.person, dtype=np.int64),
-            "sent": np.asarray(sends.sent, dtype=np.int64),
-            "rule": np.asarray(sends.rule, dtype=np.int64),
-            "allowed": np.asarray(sends.deadline_s, dtype=np.float64),
+            "broadcast_id": np.repeat(np.asarray([part[0] for part in parts], dtype=object), sizes),
+            "who": np.concatenate([np.asarray(part[1], dtype=np.int64) for part in parts]),
+            "sent": np.repeat(np.asarray([part[2] for part in parts], dtype=np.int64), sizes),
+            "rule": np.repeat(np.asarray([part[3] for part in parts], dtype=np.int64), sizes),
+            "allowed": np.repeat(np.asarray([part[4] for part in parts], dtype=np.float64), sizes),
         }
     ).sort_values(["who", "sent", "broadcast_id"], kind="stable", ignore_index=True)
     twice = int(frame.duplicated(["broadcast_id", "who"]).sum())
     frame = frame.drop_duplicates(["broadcast_id", "who"], ignore_index=True)
-    frame["next"], frame["next_rule"] = _next(frame)
-    frame["reply"] = _first_replies(frame, replies)
-    cut = np.minimum(frame["sent"] + frame["allowed"] * 1e6, frame["next"])
-    seen = frame["reply"].notna()
-    observed = seen & (frame["reply"] <= cut)
     # whole seconds in the log: a reply within the second of its send came at once
-    waited = np.maximum(frame["reply"] - frame["sent"], 0.0) / 1e6
-    theirs = (frame["reply"] >= frame["next"]) & (frame["next_rule"] == frame["rule"])
-    rows = pd.DataFrame(people.rows, columns=["person", "staff_number", "hq_role", *GROUPINGS])
-    out = rows.iloc[frame["who"]].reset_index(drop=True)
-    out["broadcast_id"] = frame["broadcast_id"]
-    out["outcome"], out["reason"] = "delivered", ""
-    out["sent_at"] = pd.to_datetime(frame["sent"], unit="us", utc=True).astype("datetime64[us, UTC]")
-    out["duration_s"] = np.where(observed, waited, (cut - frame["sent"]) / 1e6)
-    out["observed"] = observed
-    out["late_s"] = np.where(seen & ~observed & ~theirs, waited, np.nan)
-    return out[list(COLUMNS)], twice
+    frame["since"] = frame["sent"] // 1_000_000 * 1_000_000
+    return frame, twice
 
 
-def _next(frame: pd.DataFrame) -> tuple[Any, Any]:
-    """The next later send to the same person, and its rule; infinite: none. `frame` is sorted."""
-    who, sent, rule = (frame[name].to_numpy() for name in ("who", "sent", "rule"))
-    following = np.full(len(frame), np.inf)
-    rules = np.full(len(frame), -1)
-    for i in range(len(frame) - 2, -1, -1):
-        if who[i] == who[i + 1]:
-            same = sent[i] == sent[i + 1]
-            following[i] = following[i + 1] if same else sent[i + 1]
-            rules[i] = rules[i + 1] if same else rule[i + 1]
-    return following, rules
+def _deadlines(sends: pd.DataFrame) -> dict[str, float]:
+    """Broadcast → longest deadline, in the order of the first sends."""
+    found = sends.groupby("broadcast_id").agg(first=("sent", "min"), longest=("allowed", "max"))
+    found = found.reset_index().sort_values(["first", "broadcast_id"])
+    return dict(zip(found["broadcast_id"], found["longest"].astype(float), strict=True))
 
 
-def _first_replies(frame: pd.DataFrame, replies: pd.DataFrame) -> Any:
-    """For each send the first reply of that person under that rule, from the send's second on; NaN: none."""
+def _durations(sends: pd.DataFrame, reply: Any, people: _People) -> pd.DataFrame:
     import pandas as pd
 
-    keys = frame[["who", "rule", "sent"]].assign(second=frame["sent"] // 1_000_000 * 1_000_000)
-    keys["place"] = np.arange(len(keys))
-    right = replies.rename(columns={"person": "who"}).astype("int64").sort_values("at", kind="stable")
-    right["reply"] = right["at"].astype("float64")
-    found = pd.merge_asof(
-        keys.sort_values("second", kind="stable"),
-        right,
-        left_on="second",
-        right_on="at",
-        by=["who", "rule"],
-        direction="forward",
-    )
-    return found.sort_values("place")["reply"].to_numpy()
+    who, sent, rule = (sends[name].to_numpy() for name in ("who", "sent", "rule"))
+    following, next_rule = _next(who, sent, rule)
+    cut = np.minimum(sent + sends["allowed"].to_numpy() * 1e6, following)
+    seen = np.isfinite(reply)
+    observed = seen & (reply <= cut)
+    waited = np.maximum(reply - sent, 0.0) / 1e6
+    theirs = (reply >= following) & (next_rule == rule)
+    rows = pd.DataFrame(people.rows, columns=["person", "staff_number", "hq_role", *GROUPINGS])
+    out = rows.iloc[who].reset_index(drop=True)
+    out["broadcast_id"] = sends["broadcast_id"]
+    out["outcome"], out["reason"] = "delivered", ""
+    out["sent_at"] = pd.to_datetime(sends["sent"], unit="us", utc=True).astype("datetime64[us, UTC]")
+    out["duration_s"] = np.where(observed, waited, (cut - sent) / 1e6)
+    out["observed"] = observed
+    out["late_s"] = np.where(seen & ~observed & ~theirs, waited, np.nan)
+    return out[list(COLUMNS)]
+
+
+def _next(who: Any, sent: Any, rule: Any) -> tuple[Any, Any]:
+    """The next later send to the same person, and its rule; infinite: none. Sorted by person and time."""
+    later = np.full(len(who), np.inf)
+    rules = np.full(len(who), -1)
+    starts = np.flatnonzero(np.append(True, (who[1:] != who[:-1]) | (sent[1:] != sent[:-1])))
+    ends = np.append(starts[1:], len(who))
+    same = np.append(who[starts[1:]] == who[starts[:-1]], False)  # the next moment is the same person's
+    nexts = np.where(same, np.append(starts[1:], 0), -1)
+    moment = np.repeat(np.arange(len(starts)), ends - starts)
+    there = nexts[moment] >= 0
+    later[there] = sent[nexts[moment][there]]
+    rules[there] = rule[nexts[moment][there]]
+    return later, rules
 
 
 def _write_rejects(rejects: Sequence[Reject], folder: Path) -> str | None:

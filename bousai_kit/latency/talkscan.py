@@ -1,16 +1,17 @@
 """First replies out of talk logs of any size: DuckDB, strict; where it refuses, Python says which lines.
 
-Every file is looked at twice. The first pass counts rows, finds the senders and anything odd: a date that is
-none, a row inside another's quotes, bytes that are no text. A file with anything odd, and one that DuckDB's
-strict reader refuses, is read by `bousai_kit.logs.talk` instead, which writes the good rows to a clean file
-and the others on a list. The second pass takes from the (clean) files who replied when.
+Every file is read once: rows are counted, anything odd is (a date that is none, a row inside another's
+quotes, bytes that are no text), and each sender's replies are gathered. A file with anything odd, and one
+that DuckDB's strict reader refuses, is read by `bousai_kit.logs.records` instead, which writes the good rows
+to a clean file and puts the others on a list; the clean file is then read in the same way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,13 +63,13 @@ class Scan:
 
     Attributes
     ----------
-    replies : pandas.DataFrame
-        Columns ``person`` (index that was asked for), ``rule`` and ``at`` (µs since the epoch).
+    first : ndarray of float
+        For each send the first reply, µs since the epoch; NaN: none.
     rows : int
         Rows that could be used.
     """
 
-    replies: pd.DataFrame
+    first: Any
     rows: int = 0
     rejects: list[Reject] = field(default_factory=list)
 
@@ -83,9 +84,14 @@ class _Source:
 
 
 def scan_logs(
-    paths: Sequence[Path], people: Mapping[str, int], rules: Sequence[Rule], *, scratch: Path
+    paths: Sequence[Path],
+    people: Mapping[str, int],
+    rules: Sequence[Rule],
+    sends: pd.DataFrame,
+    *,
+    scratch: Path,
 ) -> Scan:
-    """Find every reply that could count.
+    """Find the first reply to each send.
 
     Parameters
     ----------
@@ -94,6 +100,9 @@ def scan_logs(
     people : mapping
         Login id (lower case; without domain where the roster has none) → index.
     rules : sequence of Rule
+    sends : pandas.DataFrame
+        Columns ``who`` (index of the person), ``rule`` (index), ``since`` (µs since the epoch: replies count
+        from then on).
     scratch : Path
         An empty folder for clean copies.
 
@@ -103,9 +112,9 @@ def scan_logs(
         A file is no talk log, cannot be read, or has no room column where a rule asks for one.
     """
     import duckdb
-    import pandas as pd
+    import numpy as np
 
-    scan = Scan(pd.DataFrame())
+    scan = Scan(np.full(len(sends), np.nan))
     con = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
@@ -115,51 +124,53 @@ def scan_logs(
         }
     )
     try:
-        found: list[pd.DataFrame] = []
+        con.execute("SET enable_progress_bar = false")  # it would draw on stdout
+        con.register("sends", sends.assign(place=np.arange(len(sends)))[["place", "who", "rule", "since"]])
         for number, path in enumerate(paths):
-            source, senders = _prepare(con, path, scratch / f"{number}.csv", scan)
-            if source.columns.channel < 0 and any(rule.channel_id for rule in rules):
-                raise InputError(
-                    f"{path.name} にチャンネル ID の列がなく、channel_id のある一斉送信を数えられません。",
-                    hint="チャンネル ID の列があるログを使うか、一覧の channel_id を空にしてください。",
-                )
-            found += _replies(con, source, _known(senders, people), rules)
-        empty = pd.DataFrame({"person": [0], "rule": [0], "at": [0]}).iloc[:0]
-        scan.replies = pd.concat([empty, *found], ignore_index=True).drop_duplicates(ignore_index=True)
+            _scan_one(con, path, people, rules, scan, scratch / f"{number}.csv")
     finally:
         con.close()
     return scan
 
 
-# -- first pass -----------------------------------------------------------------------------------------
-
-
-def _prepare(
-    con: duckdb.DuckDBPyConnection, path: Path, clean: Path, scan: Scan
-) -> tuple[_Source, list[str]]:
-    """Look at a file; make a clean copy where anything is odd."""
+def _scan_one(
+    con: duckdb.DuckDBPyConnection,
+    path: Path,
+    people: Mapping[str, int],
+    rules: Sequence[Rule],
+    scan: Scan,
+    clean: Path,
+) -> None:
     import duckdb
 
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD)
+            columns = _header(file.read(HEAD))
     except OSError as error:
         raise InputError(
             f"トークログ {path} を開けません（{error.strerror}）。",
             hint="ファイルの場所と権限を確認してください。",
         ) from None
-    columns = _header(head)
+    rows = None
     if columns is not None and not set("*?[]{}") & set(str(path)):
-        source = _Source(path, columns)
-        try:
-            rows, odd, senders = _count(con, source)
-        except duckdb.Error:
-            pass  # strict: it says no, and Python will say which lines
-        else:
-            if not odd:
-                scan.rows += rows
-                return source, senders
-    return _by_python(con, path, clean, scan)
+        _check_rooms(path, columns, rules)
+        with contextlib.suppress(duckdb.Error):  # strict: it says no, and Python will say which lines
+            rows = _gather(con, _Source(path, columns), people, rules, scan)
+    if rows is None:
+        source = _by_python(path, clean, scan)
+        _check_rooms(path, source.columns, rules)
+        rows = _gather(con, source, people, rules, scan)
+        assert rows is not None, "a clean file holds nothing odd"
+        clean.unlink()
+    scan.rows += rows
+
+
+def _check_rooms(path: Path, columns: Columns, rules: Sequence[Rule]) -> None:
+    if columns.channel < 0 and any(rule.channel_id for rule in rules):
+        raise InputError(
+            f"{path.name} にチャンネル ID の列がなく、channel_id のある一斉送信を数えられません。",
+            hint="チャンネル ID の列があるログを使うか、一覧の channel_id を空にしてください。",
+        )
 
 
 def _header(head: bytes) -> Columns | None:
@@ -191,36 +202,98 @@ def _relation(source: _Source) -> str:
 def _moment_sql(cell: str, *, clean: bool) -> str:
     if clean:
         return f"TRY_CAST({cell} AS BIGINT)"
-    plain = f"epoch_us(TRY_CAST(replace(left({cell}, 19), '/', '-') AS TIMESTAMP))"
+    # the usual 19 letters first; what has an offset after them; all else is no date, and Python looks again
+    usual = f"{cell}[14:14] = ':' AND {cell}[17:17] = ':'"
+    local = f"epoch_us(TRY_CAST(left({cell}, 19) AS TIMESTAMP))"
     hours, minutes = f"TRY_CAST({cell}[21:22] AS BIGINT)", f"TRY_CAST({cell}[24:25] AS BIGINT)"
     away = f"({hours} * 3600 + {minutes} * 60) * 1000000"
-    shape = f"regexp_matches({cell}[5:5] || {cell}[8:8] || {cell}[11:11], '^(--|//)[T ]$')"
     return (
-        f"CASE WHEN NOT {shape} THEN NULL WHEN length({cell}) = 19 THEN {plain} - 32400000000 "
-        f"WHEN length({cell}) = 25 AND {cell}[20:20] IN ('+', '-') AND {cell}[23:23] = ':' AND {hours} < 24 "
-        f"AND {minutes} < 60 THEN {plain} - CASE {cell}[20:20] WHEN '-' THEN -1 ELSE 1 END * {away} "
-        f"WHEN length({cell}) = 20 AND {cell}[20:20] = 'Z' THEN {plain} END"
+        f"CASE WHEN length({cell}) = 19 THEN CASE WHEN {usual} THEN "
+        f"epoch_us(TRY_CAST({cell} AS TIMESTAMP)) - 32400000000 END "
+        f"WHEN length({cell}) = 25 AND {usual} AND {cell}[20:20] IN ('+', '-') AND {cell}[23:23] = ':' "
+        f"AND {hours} < 24 AND {minutes} < 60 "
+        f"THEN {local} - CASE {cell}[20:20] WHEN '-' THEN -1 ELSE 1 END * {away} "
+        f"WHEN length({cell}) = 20 AND {usual} AND {cell}[20:20] = 'Z' THEN {local} END"
     )
 
 
-def _count(con: duckdb.DuckDBPyConnection, source: _Source) -> tuple[int, int, list[str]]:
-    """Rows, odd rows, senders."""
-    query = f"""
-        SELECT sender, count(*), count(*) FILTER (
-            t IS NULL OR contains(text, chr(0)) OR contains(sender, chr(10)) OR contains(sender, chr(13))
-            OR ((contains(text, chr(10)) OR contains(text, chr(13)))
-                AND (length(text) > {MAX_CELL} OR regexp_matches(text, '{_LOOKS_LIKE_A_ROW}'))))
-        FROM {_relation(source)} GROUP BY sender"""  # noqa: S608
-    found = con.execute(query, [str(source.path)]).fetchall()
-    return sum(row[1] for row in found), sum(row[2] for row in found), [row[0] for row in found]
+_ODD = f"""
+    t IS NULL OR contains(text, chr(0)) OR contains(sender, chr(10)) OR contains(sender, chr(13))
+    OR ((contains(text, chr(10)) OR contains(text, chr(13)))
+        AND (length(text) > {MAX_CELL} OR regexp_matches(text, '{_LOOKS_LIKE_A_ROW}')))"""
 
 
-def _by_python(
-    con: duckdb.DuckDBPyConnection, path: Path, clean: Path, scan: Scan
-) -> tuple[_Source, list[str]]:
+def _gather(
+    con: duckdb.DuckDBPyConnection,
+    source: _Source,
+    people: Mapping[str, int],
+    rules: Sequence[Rule],
+    scan: Scan,
+) -> int | None:
+    """Read a file once and take its first replies into the scan; its rows, or None where anything is odd."""
+    rows = None
+    for first in range(0, len(rules), RULES_AT_ONCE):
+        lists, values = [], []
+        for place, rule in enumerate(rules[first : first + RULES_AT_ONCE], first):
+            test, own = _test_sql(rule)
+            lists.append(f"list(t) FILTER ({test}) AS l{place}")
+            values += own
+        con.execute(
+            f"""CREATE OR REPLACE TEMP TABLE gathered AS
+            SELECT sender, count(*) AS n, count(*) FILTER ({_ODD}) AS odd, {", ".join(lists)}
+            FROM {_relation(source)} GROUP BY sender""",  # noqa: S608 - names and numbers of our own
+            [*values, str(source.path)],
+        )
+        seen = con.execute("SELECT coalesce(sum(n), 0), coalesce(sum(odd), 0) FROM gathered").fetchone()
+        assert seen is not None
+        if seen[1] and not source.clean:
+            return None
+        rows = int(seen[0])
+        _take(con, people, range(first, first + len(lists)), scan)
+    return rows
+
+
+def _test_sql(rule: Rule) -> tuple[str, list[str]]:
+    tests, values = [], []
+    if rule.channel_id:
+        tests.append("trim(channel) = ?")
+        values.append(rule.channel_id)
+    if rule.codes:
+        tests.append("(" + " OR ".join(["contains(text, ?)"] * len(rule.codes)) + ")")
+        values += rule.codes
+    return " AND ".join(tests) or "true", values
+
+
+def _take(con: duckdb.DuckDBPyConnection, people: Mapping[str, int], rules: range, scan: Scan) -> None:
+    """The first reply to each send out of what was gathered."""
+    import numpy as np
+    import pandas as pd
+
+    known = []
+    for (sender,) in con.execute("SELECT sender FROM gathered").fetchall():
+        login = login_of(sender)
+        person = people.get(login, people.get(login.partition("@")[0])) if login else None
+        if person is not None:
+            known.append((sender, person))
+    if not known:
+        return
+    con.register("known", pd.DataFrame(known, columns=["sender", "person"]))
+    for rule in rules:
+        found = con.execute(
+            f"""SELECT place, moment FROM (SELECT place, who, since FROM sends WHERE rule = {rule}) s
+            ASOF JOIN (SELECT person, unnest(l{rule}) AS moment
+            FROM gathered JOIN known USING (sender)) r
+            ON s.who = r.person AND s.since <= r.moment"""  # noqa: S608
+        ).fetchnumpy()
+        places = np.asarray(found["place"], dtype=np.int64)
+        moments = np.asarray(found["moment"], dtype=np.float64)
+        scan.first[places] = np.fmin(scan.first[places], moments)
+    con.unregister("known")
+
+
+def _by_python(path: Path, clean: Path, scan: Scan) -> _Source:
     """Good rows into a clean file, the others on the list."""
     encoding = pick_encoding(path.read_bytes())
-    senders: set[str] = set()
     with (
         path.open("rb") as raw,
         io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape", newline="") as lines,
@@ -234,61 +307,8 @@ def _by_python(
             if fields is None or at is None:
                 scan.rejects.append(Reject(path.name, record.line, record.reason))
                 continue
-            scan.rows += 1
-            sender = fields[columns.sender]
-            senders.add(sender)
             channel = fields[columns.channel].strip() if columns.channel >= 0 else ""
-            writer.writerow(((at - _EPOCH) // _MICROSECOND, sender, channel, fields[columns.text]))
+            moment = (at - _EPOCH) // _MICROSECOND
+            writer.writerow((moment, fields[columns.sender], channel, fields[columns.text]))
     has_channel = 2 if columns.channel >= 0 else -1
-    return _Source(clean, Columns(0, 1, -1, has_channel, 3, 4), clean=True), sorted(senders)
-
-
-# -- second pass ----------------------------------------------------------------------------------------
-
-
-def _known(senders: Iterable[str], people: Mapping[str, int]) -> list[tuple[str, int]]:
-    found = []
-    for sender in senders:
-        login = login_of(sender)
-        person = people.get(login, people.get(login.partition("@")[0])) if login else None
-        if person is not None:
-            found.append((sender, person))
-    return found
-
-
-def _replies(
-    con: duckdb.DuckDBPyConnection,
-    source: _Source,
-    known: Sequence[tuple[str, int]],
-    rules: Sequence[Rule],
-) -> list[pd.DataFrame]:
-    import pandas as pd
-
-    if not known:
-        return []
-    senders = pd.DataFrame(known, columns=["sender", "person"])
-    con.register("known", senders)
-    found = []
-    for first in range(0, len(rules), RULES_AT_ONCE):
-        group = rules[first : first + RULES_AT_ONCE]
-        tests, values = [], []
-        for bit, rule in enumerate(group):
-            test = []
-            if rule.channel_id:
-                test.append("trim(channel) = ?")
-                values.append(rule.channel_id)
-            if rule.codes:
-                test.append("(" + " OR ".join(["contains(text, ?)"] * len(rule.codes)) + ")")
-                values += rule.codes
-            tests.append(
-                f"CASE WHEN {' AND '.join(test) or 'true'} THEN {1 << bit}::BIGINT ELSE 0::BIGINT END"
-            )
-        query = f"""
-            SELECT DISTINCT person, t AS at, {" | ".join(tests)} AS hits
-            FROM {_relation(source)} JOIN known USING (sender) WHERE hits <> 0"""  # noqa: S608
-        frame: Any = con.execute(query, [*values, str(source.path)]).df()
-        for bit in range(len(group)):
-            own = frame.loc[(frame["hits"] & (1 << bit)) != 0, ["person", "at"]]
-            found.append(own.assign(rule=first + bit))
-    con.unregister("known")
-    return found
+    return _Source(clean, Columns(0, 1, -1, has_channel, 3, 4), clean=True)
