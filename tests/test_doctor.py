@@ -212,6 +212,20 @@ def test_no_network(visit: Any) -> None:
     assert seen.check("ledger")["ok"]
 
 
+def test_a_proxy_that_is_not_there(visit: Any) -> None:
+    """A real tenant's addresses, and every way out leads to a closed port of this machine."""
+    secret = "pr0xy-passw0rd"
+    seen = visit(
+        BOUSAI_PROFILE="live", BOUSAI_API_URL="https://api.invalid/v1.0", BOUSAI_TIME_SCALE="1",
+        BOUSAI_AUTH_URL="https://auth.invalid/oauth2/v2.0", BOUSAI_DOWNLOAD_HOSTS="",
+        HTTPS_PROXY=f"http://city:{secret}@127.0.0.1:{closed_port()}",
+    )  # fmt: skip
+    assert seen.wrong[0] == "token"
+    assert "プロキシ" in seen.check("settings")["detail"]
+    assert "HTTPS_PROXY" in seen.err
+    assert secret not in seen.out + seen.err + seen.text
+
+
 def test_only_the_api_cannot_be_reached(visit: Any) -> None:
     began = time.monotonic()
     seen = visit(BOUSAI_API_URL=f"http://127.0.0.1:{closed_port()}/v1.0")

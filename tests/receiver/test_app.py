@@ -179,6 +179,29 @@ def test_a_body_in_pieces_counts_whole_and_one_that_breaks_off_is_none(tmp_path:
     asyncio.run(main())
 
 
+def test_a_body_that_trickles_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bousai_kit.receiver.app.BODY_TIMEOUT_S", 0.05)
+
+    async def main() -> None:
+        async with receiver(tmp_path) as bench:
+            sent: list[dict[str, Any]] = []
+
+            async def receive() -> dict[str, Any]:
+                await asyncio.sleep(0.01)
+                return {"type": "http.request", "body": b" ", "more_body": True}
+
+            async def send(message: dict[str, Any]) -> None:
+                sent.append(message)
+
+            scope = {"type": "http", "method": "POST", "path": "/callback", "headers": raw_headers(RAW)}
+            async with asyncio.timeout(10):
+                await bench.app(scope, receive, send)
+            assert sent[0]["status"] == 400
+            assert (await bench.post(RAW)).status_code == 200
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "in chunks"])
 def test_ten_megabytes_are_413_and_not_read_to_the_end(tmp_path: Path, announced: bool) -> None:
     big = tap(content={"type": "text", "text": "x" * (10 << 20)})
