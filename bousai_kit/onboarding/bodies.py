@@ -17,7 +17,6 @@ _WIRE = {
     "staff_number": "employeeNumber",
     "login_id": "email",
     "phone": "cellPhone",
-    "private_email": "privateEmail",
 }
 _SOURCE = {"external_key": "staff_number"}
 _NAMES = ("last_name", "first_name", "last_kana", "first_kana")
@@ -43,7 +42,6 @@ def build_user(
         "timeZone": "Asia/Tokyo",
         "organizations": [{"domainId": domain_id, "primary": True, "orgUnits": [unit]}],
         **({"cellPhone": person.phone} if person.phone else {}),
-        **({"privateEmail": person.private_email} if person.private_email else {}),
     }
 
 

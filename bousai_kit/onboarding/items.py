@@ -26,7 +26,6 @@ LABELS: Mapping[str, str] = {
     "orgunit": "所属",
     "position": "役職",
     "phone": "携帯電話",
-    "private_email": "私用メール",
     "name": "名称",
     "parent": "上位組織",
 }

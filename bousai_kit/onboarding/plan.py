@@ -2,7 +2,7 @@
 
 Nobody is deleted. Members who are not in the roster are left alone unless leavers are to be suspended;
 administrators never are. A blank cell says nothing and changes nothing, but for 役職 in a roster that has
-any.
+any. The private address stays in the roster: with ADMIN passwords no mail goes out and nobody needs it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ _WIRE = {  # our field -> (attribute of the member, the vendor's name)
     "staff_number": ("staff_number", "employeeNumber"),
     "login_id": ("login_id", "email"),
     "phone": ("phone", "cellPhone"),
-    "private_email": ("private_email", "privateEmail"),
 }
 _POST = ("orgUnitId", "primary", "positionId", "isManager", "visible", "useTeamFeature")
 _NAMES = ("last_name", "first_name", "last_kana", "first_kana")
@@ -228,7 +227,6 @@ class _Differ:
             "staff_number": person.staff_number,
             "login_id": person.login_id,
             "phone": person.phone,
-            "private_email": person.private_email,
             **{name: getattr(person, name) for name in _NAMES},
         }
         for name, new in wanted.items():

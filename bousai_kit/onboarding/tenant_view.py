@@ -34,7 +34,6 @@ class Member:
     first_kana: str = ""
     staff_number: str = ""
     phone: str = ""
-    private_email: str = ""
     administrator: bool = False
     pending: bool = False
     suspended: bool = False
@@ -197,7 +196,6 @@ def see_member(user: Mapping[str, Any]) -> Member:
         first_kana=_text(name, "phoneticFirstName"),
         staff_number=_text(user, "employeeNumber"),
         phone=_text(user, "cellPhone"),
-        private_email=_text(user, "privateEmail"),
         administrator=bool(user.get("isAdministrator")),
         pending=bool(user.get("isPending")),
         suspended=bool(user.get("isSuspended")),

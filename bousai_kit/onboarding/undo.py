@@ -33,7 +33,6 @@ _ATTRIBUTES = {
     "employeeNumber": ("staff_number", "staff_number"),
     "email": ("login_id", "login_id"),
     "cellPhone": ("phone", "phone"),
-    "privateEmail": ("private_email", "private_email"),
 }
 _NAMES = ("last_name", "first_name", "last_kana", "first_kana")
 

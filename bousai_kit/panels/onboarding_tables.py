@@ -22,7 +22,7 @@ __all__ = [
     "status_table",
 ]
 
-_PRIVATE = {"last_name", "first_name", "last_kana", "first_kana", "phone", "private_email", "login_id"}
+_PRIVATE = {"last_name", "first_name", "last_kana", "first_kana", "phone", "login_id"}
 
 
 def check_table(checked: Check | None) -> str:

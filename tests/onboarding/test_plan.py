@@ -86,7 +86,7 @@ def test_new_unchanged_changed() -> None:
 
 
 def test_a_blank_says_nothing() -> None:
-    there = member(last_kana="シケン", first_kana="タロウ", phone="090", private_email="a@example.com")
+    there = member(last_kana="シケン", first_kana="タロウ", phone="090")
     assert only(person(), there).action == "unchanged"
 
 
