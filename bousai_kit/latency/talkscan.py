@@ -218,8 +218,7 @@ def _moment_sql(cell: str, *, clean: bool) -> str:
 
 
 _ODD = f"""
-    t IS NULL OR contains(text, chr(0)) OR contains(sender, chr(10)) OR contains(sender, chr(13))
-    OR ((contains(text, chr(10)) OR contains(text, chr(13)))
+    t IS NULL OR (contains(text, chr(10))
         AND (length(text) > {MAX_CELL} OR regexp_matches(text, '{_LOOKS_LIKE_A_ROW}')))"""
 
 
@@ -244,7 +243,10 @@ def _gather(
             FROM {_relation(source)} GROUP BY sender""",  # noqa: S608 - names and numbers of our own
             [*values, str(source.path)],
         )
-        seen = con.execute("SELECT coalesce(sum(n), 0), coalesce(sum(odd), 0) FROM gathered").fetchone()
+        seen = con.execute(
+            "SELECT coalesce(sum(n), 0), coalesce(sum(odd), 0) + count(*) FILTER (contains(sender, chr(10)))"
+            " FROM gathered"
+        ).fetchone()
         assert seen is not None
         if seen[1] and not source.clean:
             return None
