@@ -328,3 +328,30 @@ def test_no_password_and_no_name_where_it_does_not_belong(home: Path) -> None:
     plans = [path for path in found if path.parent.name == "plans"]
     assert {path.suffix for path in plans} == {".json", ".secret", ".id"}
     assert all(os.stat(path).st_mode & 0o077 == 0 for path in plans)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_faults_while_posts_change_hands(home: Path, seed: int) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city(24)
+        await apply(bench, await plan_for(bench, roster))
+        await bench.clock.sleep(86400)
+        numbers = [one.staff_number for one in roster.people]
+        wanted = without(roster, numbers[0])
+        for number, ward in zip(numbers[1:9], ("北区", "", "西区", "港区") * 2, strict=True):
+            wanted = changed(
+                wanted, number, position="特命担当", ward=ward, orgunit_code="U2", bureau="水道局"
+            )
+        plan = await plan_for(bench, wanted, leavers="suspend", max_leavers=3)
+        assert bench.sandbox is not None
+        rules = [Fault("drop", probability=0.3), Fault("500", probability=0.2, after=True)]
+        bench.sandbox.faults = FaultPlan(rules, seed=seed)
+        for _ in range(4):
+            with contextlib.suppress(LineWorksError):
+                if (await apply(bench, plan)).complete:
+                    break
+        bench.sandbox.faults = FaultPlan()
+        assert (await apply(bench, plan)).complete
+        assert (await plan_for(bench, wanted, leavers="suspend", max_leavers=3)).nothing_to_do
+
+    run(home, work)
