@@ -89,7 +89,9 @@ async def settle(bench: Workbench, drill_id: str, **how: Any) -> DrillResult:
 def got(bench: Workbench, text: str) -> Counter[str]:
     """How often each member really got this text."""
     return Counter(
-        entry["user"] for entry in staff.truth(bench.sandbox)["messages"] if entry["text"] == text  # type: ignore[arg-type]
+        entry["user"]
+        for entry in staff.truth(bench.sandbox)["messages"]
+        if entry["text"] == text  # type: ignore[arg-type]
     )
 
 
@@ -114,7 +116,8 @@ def check_truth(bench: Workbench, state: DrillState) -> None:
                 one
                 for one in state.attempts.values()
                 if one.message_id == message
-                and build_text(str(described["text"]), attempt=one.attempt, actual=state.kind == "actual") == text
+                and build_text(str(described["text"]), attempt=one.attempt, actual=state.kind == "actual")
+                == text
             ]
             arrived = {one.subject for one in same if one.delivered}
             maybe = {one.subject for one in same if one.open}
