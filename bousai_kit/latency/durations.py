@@ -292,7 +292,10 @@ class _Fold:
                 own.setdefault(person, []).append((sent, message))
         for sends in own.values():
             sends.sort()
-        end = min(at for at in (as_of or self.last_at, self.closed_at) if at is not None)
+        # an answer that is here was given before now, whatever the clocks of service and kit say
+        now = [at for at in (as_of or self.last_at,) if at is not None]
+        now += [at for reach in self.reached.values() for at in reach.acks]
+        end = max(now) if self.closed_at is None else min(max(now), self.closed_at)
         deadlines = {key: deadline_s or self.deadlines.get(key, DEADLINE_S) for key, _ in outcomes}
         early = 0
         rows: list[tuple[Any, ...]] = []

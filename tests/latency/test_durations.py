@@ -78,6 +78,12 @@ def test_the_close_and_the_moment_of_the_analysis_end_it_too() -> None:
     assert (late["observed"], late["late_s"]) == (False, 720.0)
 
 
+def test_an_answer_by_a_clock_ahead_of_the_analysis_is_in_time() -> None:
+    found = rows(Drill().send("a", "b").tap("a", 52, recorded=50).fold(as_of=50))
+    assert (found["a"]["duration_s"], found["a"]["observed"]) == (52.0, True)
+    assert found["b"]["observed"] is False
+
+
 def test_undelivered_are_in_no_denominator_and_listed_with_the_reason() -> None:
     drill = Drill().person("a", "b", "c", ward="北区").send("a")
     drill.dispatch("intended", "b", 0).dispatch("refused", "b", 1, description="端末なし")
