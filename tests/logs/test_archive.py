@@ -8,6 +8,8 @@ import itertools
 import json
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -391,3 +393,46 @@ def test_a_message_that_says_so_is_no_trailer() -> None:
     assert is_truncated(export("a")[:-3] + b"\r\ndownloadLogs error")
     assert is_truncated(b"\xef\xbb\xbfdownloadLogs error")
     assert not is_truncated(b"")
+
+
+CHILD = """
+import asyncio, sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from bousai_kit.clock import VirtualClock
+from bousai_kit.ledger import Ledger
+from bousai_kit.logs.archive import Archive
+
+async def main():
+    clock, folder = VirtualClock(datetime(2027, 3, 1, tzinfo=UTC)), Path(sys.argv[1])
+    async with await Ledger.open(f"sqlite:///{folder}/ledger.db", clock=clock) as ledger:
+        async def fetch(since, until):
+            print(since, flush=True)
+            return b"a,b\\r\\n" + since.isoformat().encode() + b",x\\r\\n" * 20_000
+        until = datetime(2027, 2, 1, tzinfo=UTC)
+        await Archive(folder, ledger, clock).pull("auth", until - timedelta(days=31 * 400), until, fetch)
+
+asyncio.run(main())
+"""
+
+
+def test_kill_9_while_pulling(tmp_path: Path) -> None:
+    """A real process dies at whatever it is doing; what is listed is whole, and the next pull goes on."""
+    for windows in (1, 3, 4, 9, 12):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        for _ in range(windows):
+            child.stdout.readline()
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+        async def body(archive: Archive, clock: VirtualClock, ledger: Ledger) -> None:
+            assert (await archive.verify()).broken == ()
+            await archive.pull("auth", NOW - 60 * DAY, NOW - 50 * DAY, Vendor(clock, export("after")))
+            found = await archive.verify()
+            assert found.ok
+            assert found.files >= 1
+            assert not list(archive.folder.glob("*/.part-*"))
+
+        with_archive(tmp_path, body)
