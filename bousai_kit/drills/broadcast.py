@@ -170,7 +170,7 @@ class Sender:
                 await asyncio.gather(patience, everybody, return_exceptions=True)
         for worker in workers:
             worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def _sleep(self, seconds: float) -> None:
         await self._clock.sleep(seconds)

@@ -90,9 +90,9 @@ def match_rows(
     for drill, own in ((state, True), *((other, False) for other in others)):
         for one in drill.attempts.values():
             text = _said(drill, one)
-            if one.status == "accepted" and one.accepted_at is not None:
-                sure.append((one.accepted_at, one, text, own))
-            elif own and one.status not in ("refused",):
+            if one.delivered:
+                sure.append((one.accepted_at or one.intended_at, one, text, own))
+            elif own and one.open:
                 unsure.append((one.intended_at, one, text))
     sure.sort(key=lambda item: item[0])
     unsure.sort(key=lambda item: item[0])
@@ -117,7 +117,12 @@ def match_rows(
 
     for at, one, text, own in sure:
         found = take(one, text, at, one.intended_at - slack, at + slack)
-        if own and at + slack <= before and (one.room or evidence.logins.get(one.subject)):
+        if (
+            own
+            and one.status == "accepted"
+            and at + slack <= before
+            and (one.room or evidence.logins.get(one.subject))
+        ):
             match.accepted += 1
             match.missing += found is None
         if own and found is not None:

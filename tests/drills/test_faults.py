@@ -192,12 +192,15 @@ class Mortal:
 
     def __init__(self, at: int, die: Callable[[], None] | None = None) -> None:
         self.at, self.count, self.dead, self.die = at, 0, False, die
+        self.life: asyncio.Task[None] | None = None
 
     def point(self) -> None:
         self.count += 1
         if self.count >= self.at or self.dead:
             if self.die is not None:
                 self.die()
+            if not self.dead and self.life is not None:
+                asyncio.get_running_loop().call_soon(self.life.cancel)  # nobody waits for a dead one
             self.dead = True
             raise Killed
 
@@ -253,13 +256,18 @@ async def live_until(
     async with bench_of(home, *faults) as bench:
         mortal = Mortal(at, die)
         make_mortal(bench, mortal)
-        try:
-            made = await plan(bench, SHORT, stage.sample_roster(10))
-            drill_id = made.drill_id
+
+        async def life() -> None:
+            nonlocal drill_id
+            drill_id = (await plan(bench, SHORT, stage.sample_roster(10))).drill_id
             await conduct(bench, drill_id)
             await settle(bench, drill_id)
             await conduct(bench, drill_id, wait=False)
-        except Killed:
+
+        mortal.life = asyncio.create_task(life())
+        try:
+            await mortal.life
+        except (Killed, asyncio.CancelledError):
             pass
         finally:
             bench.ledger = bench.ledger._real  # type: ignore[attr-defined]

@@ -344,3 +344,10 @@ def test_every_pair_of_outcomes_ends_somewhere() -> None:
             assert verdict == "silent", (first, second)
         if first == "settled_absent" and second == "unknown":
             assert verdict == "refused"
+
+
+def test_what_was_settled_before_takes_no_row_from_what_is_open() -> None:
+    book = Book().dispatch(0, "intended", "u1").dispatch(1, "unknown", "u1")
+    book.dispatch(300, "settled_absent", "u1").dispatch(300, "intended", "u1", "resend1")
+    book.dispatch(301, "unknown", "u1", "resend1")
+    assert match(book, [row(300, "a@city")])["rows"] == {"b01/resend1/u1"}
