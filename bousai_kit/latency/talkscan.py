@@ -203,23 +203,23 @@ def _moment_sql(cell: str, *, clean: bool) -> str:
     if clean:
         return f"TRY_CAST({cell} AS BIGINT)"
     # the usual 19 letters first; what has an offset after them; all else is no date, and Python looks again
-    usual = f"{cell}[14:14] = ':' AND {cell}[17:17] = ':'"
+    usual = "'_____________:__:__'"
     local = f"epoch_us(TRY_CAST(left({cell}, 19) AS TIMESTAMP))"
     hours, minutes = f"TRY_CAST({cell}[21:22] AS BIGINT)", f"TRY_CAST({cell}[24:25] AS BIGINT)"
     away = f"({hours} * 3600 + {minutes} * 60) * 1000000"
     return (
-        f"CASE WHEN length({cell}) = 19 THEN CASE WHEN {usual} THEN "
-        f"epoch_us(TRY_CAST({cell} AS TIMESTAMP)) - 32400000000 END "
-        f"WHEN length({cell}) = 25 AND {usual} AND {cell}[20:20] IN ('+', '-') AND {cell}[23:23] = ':' "
+        f"CASE WHEN {cell} LIKE {usual} THEN epoch_us(TRY_CAST({cell} AS TIMESTAMP)) - 32400000000 "
+        f"WHEN left({cell}, 19) NOT LIKE {usual} THEN NULL "
+        f"WHEN length({cell}) = 25 AND {cell}[20:20] IN ('+', '-') AND {cell}[23:23] = ':' "
         f"AND {hours} < 24 AND {minutes} < 60 "
         f"THEN {local} - CASE {cell}[20:20] WHEN '-' THEN -1 ELSE 1 END * {away} "
-        f"WHEN length({cell}) = 20 AND {usual} AND {cell}[20:20] = 'Z' THEN {local} END"
+        f"WHEN length({cell}) = 20 AND {cell}[20:20] = 'Z' THEN {local} END"
     )
 
 
-_ODD = f"""
-    t IS NULL OR (contains(text, chr(10))
-        AND (length(text) > {MAX_CELL} OR regexp_matches(text, '{_LOOKS_LIKE_A_ROW}')))"""
+# CASE, not AND: only the texts with a line break are looked at more closely
+_ODD = f"""count(*) - count(t) + count(*) FILTER (CASE WHEN contains(text, chr(10))
+    THEN length(text) > {MAX_CELL} OR regexp_matches(text, '{_LOOKS_LIKE_A_ROW}') END)"""
 
 
 def _gather(
@@ -239,7 +239,7 @@ def _gather(
             values += own
         con.execute(
             f"""CREATE OR REPLACE TEMP TABLE gathered AS
-            SELECT sender, count(*) AS n, count(*) FILTER ({_ODD}) AS odd, {", ".join(lists)}
+            SELECT sender, count(*) AS n, {_ODD} AS odd, {", ".join(lists)}
             FROM {_relation(source)} GROUP BY sender""",  # noqa: S608 - names and numbers of our own
             [*values, str(source.path)],
         )
