@@ -47,14 +47,10 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter("duckdb か spark を指定してください", param_hint="--engine")
 
         async def main() -> int:
-            import warnings
-
-            from ..errors import DataQualityWarning
             from ..latency.analysis import analyse
             from ..latency.report import build_report, render_text
             from ..settings import load_settings
 
-            warnings.simplefilter("ignore", DataQualityWarning)  # said below, as a sentence
             if drill:
                 found = await _from_ledger(drill, deadline)
             else:
@@ -87,7 +83,12 @@ def register(app: typer.Typer) -> None:
 
 
 async def _from_ledger(drill_id: str, deadline_s: float | None) -> Broadcasts:
+    import warnings
+
+    from ..errors import DataQualityWarning
     from ..latency.durations import read_drill
 
     async with bench_for_cli(offline=True) as bench:
-        return await read_drill(bench.ledger, drill_id, as_of=bench.clock.now(), deadline_s=deadline_s)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataQualityWarning)  # said by the caller, as a sentence
+            return await read_drill(bench.ledger, drill_id, as_of=bench.clock.now(), deadline_s=deadline_s)

@@ -46,6 +46,7 @@ COLUMNS = (
     "late_s",  # an answer after the cut; NaN: none
 )
 DEADLINE_S = 1800.0
+_MARKS = {"exercise": "【訓練】", "test": "【試験】"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -234,6 +235,9 @@ class _Fold:
 
     def _planned(self, body: Mapping[str, Any]) -> None:
         self.title = str(body.get("title", ""))
+        mark = _MARKS.get(str(body.get("kind", "")), "")
+        if not self.title.startswith(mark):  # a report, too, says what it is about
+            self.title = mark + self.title
         deadline = float(body.get("deadline_s", DEADLINE_S))
         for message in body.get("messages", ()):
             key = str(message["id"])

@@ -180,6 +180,18 @@ def test_order_of_the_events_given_does_not_matter() -> None:
     assert drill.fold().frame.equals(straight)
 
 
+def test_an_exercise_is_called_one() -> None:
+    for kind, title, said in (
+        ("exercise", "津波", "【訓練】津波"),
+        ("exercise", "【訓練】津波", "【訓練】津波"),
+        ("test", "送信", "【試験】送信"),
+        ("actual", "津波", "津波"),
+    ):
+        drill = Drill().send("a")
+        drill.events[0].body.update(kind=kind, title=title)
+        assert drill.fold().title == said
+
+
 def test_nothing_sent_or_two_drills_is_an_error_with_a_hint() -> None:
     with pytest.raises(AnalysisError, match="まだ何も送信されていません"):
         Drill().person("a").fold()
