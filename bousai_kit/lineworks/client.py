@@ -138,6 +138,7 @@ class LineWorksClient:
         self._shared = shared or shared_by(
             account=account, api_url=api_url, auth_url=auth_url, domain_id=domain_id, clock=clock
         )
+        self._shared.clients.add(self)
         self.gate, self.turns, self._memory = self._shared.gate, self._shared.turns, self._shared.memory
         self.auth = Auth(
             account=account,
@@ -162,8 +163,8 @@ class LineWorksClient:
         return self._shared
 
     async def aclose(self) -> None:
-        """Stop waiting. The HTTP client stays open: it is its maker's."""
-        self.gate.close()
+        """End. The HTTP client stays open: it is its maker's."""
+        self._shared.leave(self)
 
     # -- the call -------------------------------------------------------------------------------------
 

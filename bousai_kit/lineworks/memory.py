@@ -80,6 +80,10 @@ class RefusalMemory:
         """Something was written, or may have been."""
         self.writes += 1
 
+    def clear(self) -> None:
+        """Forget it all."""
+        self._refusals.clear()
+
     def _keep(self, key: str, refusal: _Refusal) -> None:
         self._refusals[key] = refusal
         if len(self._refusals) > _MOST:

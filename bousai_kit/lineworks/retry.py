@@ -32,9 +32,7 @@ class Fate(enum.Enum):
     """How far a request without an answer got."""
 
     UNSENT = "unsent"  # refused, DNS, proxy, TLS: certainly not processed
-    UNTRUSTED = (
-        "untrusted"  # a certificate that nobody believes: the same, and waiting does not help
-    )
+    UNTRUSTED = "untrusted"  # a certificate that nobody believes: the same, and waiting does not help
     UNANSWERED = "unanswered"  # bytes left, or may have
 
 

@@ -30,6 +30,14 @@ class Shared:
         self.turns = Turns(clock=clock)
         self.memory = RefusalMemory()
         self.purse = Purse()
+        self.clients: weakref.WeakSet[object] = weakref.WeakSet()
+
+    def leave(self, client: object) -> None:
+        """A client has ended. After the last one nobody waits, and what was refused may be asked again."""
+        self.clients.discard(client)
+        if not self.clients:
+            self.gate.close()
+            self.memory.clear()
 
     def anew(self) -> Shared:
         """The same budgets, turns and token, but what was refused before is asked again.
@@ -38,6 +46,7 @@ class Shared:
         """
         other = Shared(clock=self.clock)
         other.gate, other.turns, other.purse = self.gate, self.turns, self.purse
+        other.clients = self.clients
         self.purse.ask_anew()
         return other
 

@@ -18,6 +18,7 @@ from bousai_kit.clock import SystemClock, VirtualClock
 from bousai_kit.errors import (
     AuthRejected,
     ConfigError,
+    InvalidRequest,
     ProtocolViolation,
     ServiceUnavailable,
     TransportFailed,
@@ -357,6 +358,47 @@ def test_clients_of_one_account_share_one_token() -> None:
     asyncio.run(main())
     assert len(wire.token_forms) == 2
     assert [form["client_id"] for form in wire.token_forms] == ["client-1", "client-2"]
+
+
+def test_a_client_that_ends_stops_nobody_else() -> None:
+    """One of two clients of an account is closed while the other waits for the next window."""
+    clock = VirtualClock(START)
+    wire = Wire(clock, script((201, {"channelId": "c"})))
+
+    async def main() -> float:
+        one, other = build_client(wire, shared=None), build_client(wire, shared=None)
+        rooms = [asyncio.create_task(other.channels.create(1, [f"u{n}"])) for n in range(11)]
+        await clock.sleep(1)
+        await one.aclose()
+        await one.aclose()
+        await asyncio.gather(*rooms)
+        return clock.monotonic()
+
+    assert 60 < asyncio.run(main()) < 62
+
+
+def test_what_was_refused_may_be_asked_again_once_all_clients_have_ended() -> None:
+    """As two commands would; while one of them lives, it is not."""
+    clock = VirtualClock(START)
+    wire = Wire(clock, script(sample("refusal/400")))
+
+    async def refused(client: LineWorksClient) -> None:
+        with pytest.raises(InvalidRequest):
+            await client.users.create({"email": "x"})
+
+    async def main() -> None:
+        one, other = build_client(wire, shared=None), build_client(wire, shared=None)
+        await refused(one)
+        await one.aclose()
+        await refused(other)
+        assert len(wire.seen) == 1
+        await other.aclose()
+        again = build_client(wire, shared=None)
+        await refused(again)
+        await refused(again)
+
+    asyncio.run(main())
+    assert len(wire.seen) == 2
 
 
 def test_sharing_needs_clocks_that_agree() -> None:
