@@ -285,6 +285,36 @@ def test_a_name_learned_meanwhile_excludes_too() -> None:
     assert len(wire.seen) == 5
 
 
+def test_who_waited_under_an_old_name_looks_again() -> None:
+    """A slow write by userId flies beside one by login id; the next by login id knows better by then."""
+    clock = VirtualClock(START)
+    flying: list[str] = []
+    met: list[int] = []
+
+    async def reply(seen: Seen) -> Any:
+        if seen.method == "GET":
+            return 200, {"users": [{"userId": "u1", "email": LOGIN}]}
+        flying.append(seen.target)
+        met.append(len(flying))
+        await clock.sleep(10.0 if seen.target.endswith("/u1") else 1.0)
+        flying.remove(seen.target)
+        return 200, {}
+
+    async def use(client: LineWorksClient, wire: Wire) -> None:
+        await client.users.patch("u0", {"task": "0"})  # no probe stands in between
+        writes = [
+            asyncio.create_task(client.users.patch(who, {"task": str(n)}))
+            for n, who in enumerate(("u1", LOGIN, LOGIN))
+        ]
+        await clock.sleep(0.5)
+        await collect(client.users.list())
+        await asyncio.gather(*writes)
+
+    error, _ = run(use, reply, clock=clock)
+    assert error is None
+    assert met == [1, 1, 2, 1]  # the third waited for both
+
+
 def test_different_members_are_written_at_the_same_time() -> None:
     async def use(client: LineWorksClient, wire: Wire) -> None:
         await asyncio.gather(*(client.users.patch(f"u{n}", {"task": "x"}) for n in range(40)))

@@ -362,6 +362,33 @@ def test_turns_survive_cancellation_and_do_not_lock_each_other_up() -> None:
     assert not turns._turns
 
 
+def test_two_who_want_the_same_keys_in_another_order_both_get_them() -> None:
+    clock = VirtualClock(START)
+    turns = Turns(clock=clock)
+
+    async def use(seconds: float, *keys: str) -> None:
+        async with turns.hold(keys):
+            await clock.sleep(seconds)
+
+    async def main() -> None:
+        pairs = [(1.0, "a"), (2.0, "b"), (1.0, "a", "b"), (1.0, "b", "a"), (1.0, "a", "b")]
+        await asyncio.gather(*(use(*pair) for pair in pairs))
+
+    async def at_most() -> None:
+        await asyncio.wait_for(main(), 5)
+
+    asyncio.run(at_most())
+    assert clock.monotonic() == 5.0
+
+
+def test_an_ordinary_429_leaves_what_flies_at_once() -> None:
+    async def use(client: LineWorksClient, wire: Wire) -> int:
+        await client.bots.get(1)
+        return client.gate.concurrency.limit
+
+    assert run(use, lambda seen: sample("refusal/429") if seen.number == 1 else (200, {}))[0] == 16
+
+
 def test_a_repeat_keeps_its_place_in_the_queue() -> None:
     """The first one meets a 429; after the rest it goes before those that came later."""
     clock = VirtualClock(START)

@@ -22,7 +22,7 @@ def test_alone_on_the_limit(shape: str, limit: int, requests: int) -> None:
     limiter = Limiter(shape, limit)
     found = simulate(requests, limiter)
     assert found.refused == 0
-    assert found.seconds <= 1.03 * limiter.minimum_s(requests)
+    assert found.seconds <= 1.02 * limiter.minimum_s(requests)  # the goal is 1.03
 
 
 @given(
@@ -72,8 +72,10 @@ def test_no_429_while_alone(
 )
 @settings(max_examples=60, deadline=None)
 def test_a_limit_is_learned_from_the_first_answer(shape: str, known: int, limit: int, seed: int) -> None:
-    found = simulate(2 * limit + 1, Limiter(shape, limit), known=known, seed=seed)
+    pacer = Pacer(known)
+    found = simulate(2 * limit + 1, Limiter(shape, limit), pacer=pacer, seed=seed)
     assert found.refused == 0
+    assert pacer.limit == limit
 
 
 @given(
