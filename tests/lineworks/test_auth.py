@@ -150,12 +150,14 @@ def test_a_401_renews_once_for_everybody() -> None:
     clock = VirtualClock(START)
 
     async def reply(seen: Seen) -> Any:
-        if seen.token == "token-1":
-            await clock.sleep(0.3 * seen.number)
-        return sample("refusal/401") if seen.token == "token-1" else (200, {"botId": 1})
+        if seen.number == 1 or seen.token != "token-1":
+            return 200, {"botId": 1}
+        await clock.sleep(0.3 * seen.number)
+        return sample("refusal/401")
 
     async def use(client: LineWorksClient, wire: Wire) -> None:
-        await asyncio.gather(*(client.bots.get(n) for n in range(16)))
+        await client.bots.get(0)
+        await asyncio.gather(*(client.bots.get(n) for n in range(1, 17)))
 
     error, wire = run(use, reply, clock=clock, wire={"latency_s": 0.1})
     assert error is None
