@@ -188,6 +188,8 @@ def kernel_environment(work: Path) -> dict[str, str]:
     foreign = ("BOUSAI_", "JUPYTER", "IPYTHON", "PYTHON")
     env = {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
     scratch = work / ".kernel"
+    for name in ("config", "data", "ipython"):
+        (scratch / name).mkdir(parents=True, exist_ok=True)
     return {
         **env,
         "BOUSAI_HOME": str(work / "home"),
@@ -223,7 +225,7 @@ async def _execute(work: Path, name: str, values: Mapping[str, Any], tell: Tell)
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    class Watching(NotebookClient):  # type: ignore[misc]  # nbclient ships no types
+    class Watching(NotebookClient):
         """Shows the notebook's own progress bars while it runs."""
 
         def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
@@ -240,27 +242,31 @@ async def _execute(work: Path, name: str, values: Mapping[str, Any], tell: Tell)
 
     bars: dict[str, list[int]] = {}
     notebook = nbformat.read(work / "notebooks" / f"{name}.ipynb", as_version=4)
+    with_parameters(notebook, values)
     specs = KernelSpecManager(kernel_dirs=[], ensure_native_kernel=True)  # this Python's, nobody's own
-    client = Watching(
-        with_parameters(notebook, values),
-        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs),
-        timeout=CELL_S,
-        store_widget_state=False,
-        resources={"metadata": {"path": str(work / "notebooks")}},
-    )
-    tell(name, 0, 1)
-    try:
-        await client.async_execute(env=kernel_environment(work))
-    except CellExecutionError as error:
-        raise DemoFailed(f"{name} が途中で止まりました（{error.ename}）。{_kit_sentence(notebook)}") from None
-    except CellTimeoutError:
-        raise DemoFailed(f"{name} が時間内に終わりませんでした。") from None
-    except DeadKernelError:
-        raise DemoFailed(
-            f"{name} のカーネルが異常終了しました。", hint="空きメモリーを確認してください。"
-        ) from None
-    finally:
-        await client._async_cleanup_kernel() if client.kc is not None else None
+    with tempfile.TemporaryDirectory(prefix="bk-", ignore_cleanup_errors=True) as sockets:
+        channel = {"transport": "ipc", "ip": f"{sockets}/k"} if os.name == "posix" else {}
+        client = Watching(
+            notebook,
+            km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs, **channel),
+            timeout=CELL_S,
+            store_widget_state=False,
+            resources={"metadata": {"path": str(work / "notebooks")}},
+        )
+        tell(name, 0, 1)
+        try:
+            await client.async_execute(env=kernel_environment(work))
+        except CellExecutionError as error:
+            said = _kit_sentence(notebook)
+            raise DemoFailed(f"{name} が途中で止まりました（{error.ename}）。{said}") from None
+        except CellTimeoutError:
+            raise DemoFailed(f"{name} が時間内に終わりませんでした。") from None
+        except (DeadKernelError, RuntimeError):
+            hint = "空きメモリーを確認してください。"
+            raise DemoFailed(f"{name} のカーネルを使えません。", hint=hint) from None
+        finally:
+            if client.km is not None:
+                await client._async_cleanup_kernel()
     tell(name, 1, 1)
     return notebook
 

@@ -80,7 +80,7 @@ def in_sight(sight: Any, label: str) -> bool:
     sight.page.set_viewport_size({"width": 1280, "height": 720})
     box = sight.page.get_by_role("button", name=label, exact=True).first.bounding_box()
     sight.page.set_viewport_size({"width": 1280, "height": 1600})
-    return box is not None and 0 <= box["y"] and box["y"] + box["height"] <= 720
+    return box is not None and box["y"] >= 0 and box["y"] + box["height"] <= 720
 
 
 def moved(sight: Any) -> bool:
