@@ -22,8 +22,9 @@ class DrillResult:
         People whose first answer came by the deadline, or after it.
     silent : int
         People reached and asked who have not answered.
-    refused, unknown : tuple of dict
-        ``{user_id, staff_number, message_id, attempt, …}``; unknown: the open ones.
+    refused, unknown, absent : tuple of dict
+        ``{user_id, staff_number, message_id, attempt, …}``; unknown: the open ones; absent: settled,
+        and to be sent again by whoever resumes.
     requests, throttled : int
         Sent, and answered with 429.
     """
@@ -36,6 +37,7 @@ class DrillResult:
     sent: int
     refused: tuple[dict[str, Any], ...]
     unknown: tuple[dict[str, Any], ...]
+    absent: tuple[dict[str, Any], ...]
     acked: int
     late: int
     silent: int
@@ -71,6 +73,11 @@ class DrillResult:
             lines.append(
                 f"  届いたか不明な送信 {len(self.unknown):,}："
                 f"`bousai drill settle {self.drill_id}` で確定してください。"
+            )
+        if self.absent:
+            lines.append(
+                f"  届いていないと確定した送信 {len(self.absent):,}："
+                f"`bousai drill resume {self.drill_id}` で送り直してください。"
             )
         lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
@@ -108,6 +115,7 @@ def result_of(
         sent=len(people["sent"]),
         refused=tuple(_item(state, one) for one in state.refused_attempts()),
         unknown=tuple(_item(state, one) for one in state.open_attempts()),
+        absent=tuple(_item(state, one) for one in state.absent_attempts()),
         acked=len(people["acked"]),
         late=len(people["late"]),
         silent=len(people["silent"]),

@@ -320,12 +320,20 @@ class DrillState:
         return any(one.intended_at > attempt.intended_at for one in others)
 
     def refused_attempts(self) -> list[Attempt]:
-        """The last attempt of whoever was not reached and is not unknown."""
-        return [
+        """The last attempt of whoever was not reached because it was refused, or could not leave."""
+        return [one for one in self._last_of_unreached() if one.status == "refused"]
+
+    def absent_attempts(self) -> list[Attempt]:
+        """The last attempt of whoever was not reached, as the log has shown: to be sent again."""
+        return [one for one in self._last_of_unreached() if one.status == "settled_absent"]
+
+    def _last_of_unreached(self) -> list[Attempt]:
+        found = [
             max(reach.attempts.values(), key=lambda one: one.intended_at)
             for pair, reach in self.reaches.items()
             if self.verdict(pair) == "refused"
         ]
+        return list({one.key: one for one in found}.values())  # a room once
 
 
 def fold(drill_id: str, events: Iterable[Event]) -> DrillState:

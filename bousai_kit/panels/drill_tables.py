@@ -160,6 +160,7 @@ def unsettled_table(standing: DrillState | None) -> str:
     if standing is None:
         return ""
     found = [("不明", one) for one in standing.open_attempts()]
+    found += [("届いていない（要再送）", one) for one in standing.absent_attempts()]
     found += [("受付拒否", one) for one in standing.refused_attempts()]
     rows = [
         (what, _who(standing, one.subject), one.message_id, one.reason or "応答がありません")

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from bousai_kit.drills import drill_status
-from bousai_kit.errors import LedgerUnavailable
 from bousai_kit.ledger import Ledger
 from bousai_kit.sandbox.faults import Fault
 from bousai_kit.workbench import Workbench
@@ -223,7 +222,7 @@ class MortalLedger:
     async def append_many(self, events: Any) -> Any:
         if events and events[0].stream == "callbacks":  # the receiver of the same process
             if self._mortal.dead:
-                raise LedgerUnavailable("dead")
+                return [None] * len(events)  # nobody is there; the service does not send it again
             return await self._real.append_many(events)
         self._mortal.point()
         written = await self._real.append_many(events)
