@@ -30,6 +30,7 @@ from bousai_kit.errors import (
 
 if TYPE_CHECKING:
     from bousai_kit.lineworks.client import LineWorksClient
+    from bousai_kit.lineworks.gate import Turns
     from bousai_kit.workbench import Workbench
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ MAX_SKEW_S = 60.0
 AUDIT_REST_S = 60.0
 """Audit downloads keep a minute apart: who looks again within it is not kept waiting for a second one."""
 
-_audited: WeakKeyDictionary[Workbench, float] = WeakKeyDictionary()
+_audited: WeakKeyDictionary[Turns, float] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,10 +347,10 @@ class _Doctor:
         for scope in ("monitoring.read", "audit.read"):
             await self._granted(scope)
         await self.client.monitoring.download(since=since, until=now)
-        looked_at = self.bench.clock.monotonic()
-        if looked_at - _audited.get(self.bench, -AUDIT_REST_S) >= AUDIT_REST_S:
+        turns, clock = self.client.shared.turns, self.bench.clock
+        if clock.monotonic() - _audited.get(turns, -AUDIT_REST_S) >= AUDIT_REST_S:
             await self.client.audit.download(service="auth", since=since, until=now)
-            _audited[self.bench] = self.bench.clock.monotonic()
+            _audited[turns] = clock.monotonic()
         return "監査ログとトーク内容のログを取得できました。"
 
     async def secrets(self) -> str:
