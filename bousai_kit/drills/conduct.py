@@ -77,7 +77,7 @@ class Conductor:
         self.home = home
         self.bot_id = bot_id
         self._wake = asyncio.Event()
-        self._told_at = 0.0
+        self._tell_again_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Conductor {self.drill_id}>"
@@ -262,9 +262,10 @@ class Conductor:
         if tell is None:
             return
         reading = time.monotonic()
-        if now or reading - self._told_at >= TELL_S:
-            self._told_at = reading
+        if now or reading >= self._tell_again_at:
             tell(state)
+            spent = time.monotonic() - reading
+            self._tell_again_at = reading + spent + max(TELL_S, 9 * spent)  # a tenth of the time at most
 
     def _notes(self, state: DrillState, why: str) -> tuple[str, ...]:
         notes = []

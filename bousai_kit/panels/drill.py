@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import time
@@ -181,13 +182,8 @@ class DrillModel(PanelModel):
         if self.blockers:
             raise DrillGuardError(self.blockers[0], hint="")
         if self.is_actual and self._approval is None:
-            await approve_drill(
-                bench.ledger,
-                self.drill_id,
-                clock=bench.clock,
-                approved_by=_account(),
-                reason=self.reason,
-            )
+            who, why = _account(), self.reason
+            await approve_drill(bench.ledger, self.drill_id, clock=bench.clock, approved_by=who, reason=why)
         conductor = Conductor(
             plan=self.plan,
             client=bench.client,
@@ -266,7 +262,7 @@ class DrillModel(PanelModel):
 
     @property
     def left(self) -> int:
-        """People to whom something is still to be sent or whose fate is open."""
+        """People who have not been reached, as far as anybody knows."""
         return self.recipients - self.sent
 
     # -- words --------------------------------------------------------------------------------------------
@@ -396,7 +392,6 @@ class DrillPanel(Panel):
 
 
 def _account() -> str:
-    try:
+    with contextlib.suppress(OSError, KeyError, ImportError):
         return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "unknown"
+    return "unknown"

@@ -145,7 +145,7 @@ def test_real_processes_on_one_home_two_at_once_and_one_killed(city: Path) -> No
     import httpx
 
     (city / "s.yaml").write_text(SAFETY + "deadline_s: 240\n", encoding="utf-8")
-    served = start(city, "sandbox", "--people", "30", "--time-scale", "60", "--env-file", str(city / ".env"))
+    served = start(city, "sandbox", "--people", "30", "--time-scale", "150", "--env-file", str(city / ".env"))
     try:
         assert served.stdout is not None
         ready = json.loads(served.stdout.readline())

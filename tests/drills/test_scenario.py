@@ -251,7 +251,7 @@ _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max
 _values = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=3) | _maps(inner), max_leaves=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["messages", "targets", "waves", "reminders", "injects", "kind"]), _values
