@@ -193,6 +193,23 @@ def test_units_move_but_not_below_themselves_nor_too_deep() -> None:
     at_desk(test)
 
 
+def test_a_small_circle_and_a_tall_tree_are_refused_for_what_they_are() -> None:
+    """Part 1 §5: the whole tree below a unit counts for the depth."""
+
+    async def test(desk: Desk) -> None:
+        top = await desk.unit("上")
+        below = await desk.unit("下", parentOrgUnitId=top["orgUnitId"])
+        leaf = await desk.unit("末", parentOrgUnitId=below["orgUnitId"])
+        circle = {"displayOrder": 1, "parentOrgUnitId": leaf["orgUnitId"]}
+        await desk.wrong("POST", f"/orgunits/{top['orgUnitId']}/move", circle, "below it")
+        other = await desk.unit("別")
+        deep = {"displayOrder": 1, "parentOrgUnitId": other["orgUnitId"]}
+        await desk.wrong("POST", f"/orgunits/{top['orgUnitId']}/move", deep, "3 levels")
+        await desk.done("POST", f"/orgunits/{below['orgUnitId']}/move", deep)
+
+    at_desk(test, choices=Choices(orgunit_depth=3, people_answer=False))
+
+
 def test_a_unit_with_members_or_units_below_stays() -> None:
     """Part 1 §5: admin guide; the status is a choice."""
 

@@ -245,6 +245,22 @@ def test_seven_days_to_come_back() -> None:
     at_desk(test, people=2)
 
 
+def test_who_is_deleted_again_has_seven_days_again() -> None:
+    """Part 1 §4.8: the end of the first time does not strike in the second."""
+
+    async def test(desk: Desk) -> None:
+        await desk.done("DELETE", f"/users/{uid(1)}", None, 204)
+        await desk.days(4)
+        await desk.done("POST", f"/users/{uid(1)}/undelete")
+        await desk.done("DELETE", f"/users/{uid(1)}", None, 204)
+        await desk.days(4)
+        assert await flags(desk, uid(1)) == ["isDeleted"]
+        await desk.days(3.1)
+        await desk.refused("GET", f"/users/{uid(1)}", None, 404, "NOT_FOUND")
+
+    at_desk(test, people=1)
+
+
 def test_after_seven_days_the_member_is_gone_and_the_id_free() -> None:
     """Part 1 §4.8."""
 

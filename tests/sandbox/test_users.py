@@ -471,6 +471,21 @@ def test_wrong_organizations() -> None:
     at_desk(test)
 
 
+def test_one_company_is_the_primary_one_else_the_first() -> None:
+    """Part 1 §4.3."""
+
+    async def test(desk: Desk) -> None:
+        desk.tenant.set("domains", [DOMAIN, DOMAIN + 1])
+        for given, primary in (((False, True), 1), ((False, False), 0), ((True, True), 0)):
+            companies = [
+                {"domainId": DOMAIN + at, "primary": flag, "orgUnits": []} for at, flag in enumerate(given)
+            ]
+            user = await desk.done("PATCH", f"/users/{uid(1)}", {"organizations": companies})
+            assert [company["primary"] for company in user["organizations"]] == [primary == 0, primary == 1]
+
+    at_desk(test, people=1)
+
+
 def test_a_new_leader_replaces_the_one_so_far() -> None:
     """Part 1 §4.3: isManager replaces the current leader."""
 
