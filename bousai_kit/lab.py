@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 import socket
@@ -22,6 +23,7 @@ __all__ = ["FOLDER_VARIABLE", "choose_port", "serve_lab"]
 ROOT = Path(__file__).resolve().parent.parent
 FIRST = "00_start.ipynb"
 PORTS = range(8888, 8908)
+PORT_RETRIES = 50  # two starts at once may choose the same one
 START_S = 90.0
 FOLDER_VARIABLE = "BOUSAI_WORKING_FOLDER"
 """Tells the kernels where `lab` was started: ``.env`` and ``bousai.toml`` are read there."""
@@ -138,7 +140,7 @@ async def serve_lab(
                 f"--config={ROOT / 'labconfig' / 'jupyter_server_config.py'}",
                 f"--ServerApp.root_dir={ROOT / 'notebooks'}",
                 f"--ServerApp.port={chosen}",
-                "--ServerApp.port_retries=0",
+                f"--ServerApp.port_retries={0 if port else PORT_RETRIES}",
                 "--log-level=ERROR",
                 env=env,
                 cwd=ROOT / "notebooks",
@@ -147,8 +149,8 @@ async def serve_lab(
                 start_new_session=os.name == "posix",  # Ctrl-C reaches us; we end it in order
             )
             try:
-                await _wait_ready(server, f"http://127.0.0.1:{chosen}/api/status", token)
-                url = f"http://127.0.0.1:{chosen}/doc/tree/{FIRST}?token={token}"
+                address = await _wait_ready(server, Path(env["JUPYTER_RUNTIME_DIR"]), token)
+                url = f"{address}/doc/tree/{FIRST}?token={token}"
                 ready({"ready": True, "url": url})
                 if not (browser and await asyncio.to_thread(_show, url)):
                     note("上の url をブラウザーで開いてください。止めるには Ctrl-C を押します。")
@@ -186,21 +188,35 @@ async def _last_recorded(settings: Settings) -> datetime | None:
         return events[-1].recorded_at if events else None
 
 
-async def _wait_ready(server: asyncio.subprocess.Process, url: str, token: str) -> None:
+async def _wait_ready(server: asyncio.subprocess.Process, runtime: Path, token: str) -> str:
+    """Where it listens, once it answers: the chosen port, or the next one that was still free."""
     import httpx
 
     deadline = asyncio.get_running_loop().time() + START_S
-    async with httpx.AsyncClient(trust_env=False, timeout=5.0) as http:
+    headers = {"Authorization": f"token {token}"}
+    async with httpx.AsyncClient(trust_env=False, timeout=5.0, headers=headers) as http:
         while server.returncode is None and asyncio.get_running_loop().time() < deadline:
-            with contextlib.suppress(httpx.HTTPError):
-                answer = await http.get(url, headers={"Authorization": f"token {token}"})
-                if answer.status_code == 200:
-                    return
+            port = _announced_port(runtime, token)
+            if port is not None:
+                with contextlib.suppress(httpx.HTTPError):
+                    address = f"http://127.0.0.1:{port}"
+                    if (await http.get(f"{address}/api/status")).status_code == 200:
+                        return address
             await asyncio.sleep(0.1)
     raise ConfigError(
         "JupyterLab を起動できませんでした。",
         hint="上に表示された内容を確認し、空きメモリーとディスクを確かめてから、もう一度実行してください。",
     )
+
+
+def _announced_port(runtime: Path, token: str) -> int | None:
+    """The port that the server with this token says it has."""
+    for path in runtime.glob("jpserver-*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            told = json.loads(path.read_bytes())
+            if told["token"] == token:
+                return int(told["port"])
+    return None
 
 
 async def _end(server: asyncio.subprocess.Process) -> None:
