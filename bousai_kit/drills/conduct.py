@@ -273,6 +273,12 @@ class Conductor:
             notes.append(f"停止しました。`bousai drill resume {self.drill_id}` で続きから再開できます。")
         if state.closed_at is not None:
             notes.append("この訓練は終了しています。")
+        silent = any(state.asks(message) for message, _ in state.reaches)
+        if why == "done" and silent and not any(one.answer for one in state.reaches.values()):
+            notes.append(
+                "応答を 1 件も受信していません。受信サーバー（bousai doctor）を確認してください。"
+                f"`bousai drill settle {self.drill_id}` でログから応答を拾えます。"
+            )
         return tuple(notes)
 
 

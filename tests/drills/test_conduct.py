@@ -339,3 +339,21 @@ def test_whoever_stands_by_goes_on_when_the_first_one_is_gone(tmp_path: Path) ->
         assert (await waiting).sent == 39
 
     trial(tmp_path, test)
+
+
+def test_without_a_receiver_the_logs_bring_the_answers_and_it_says_so(tmp_path: Path) -> None:
+    async def test(bench: Workbench) -> None:
+        made = await plan(bench, SAFETY + "deadline_s: 600\n")
+        deaf = await conductor(bench, made.drill_id).run()
+        assert (deaf.sent, deaf.acked) == (39, 0)
+        assert "settle" in deaf.notes[0]
+        heard = await stage.settle(bench, made.drill_id)
+        truth = stage.answered(bench, made.drill_id, "b01")
+        assert heard.acked + heard.late >= 0.9 * len(truth) > 0
+        status = await drill_status(bench.ledger, made.drill_id)
+        for user, first in truth.items():
+            answer = status.reaches["b01", user].answer
+            if answer is not None:
+                assert abs((answer.first_at - datetime.fromisoformat(first)).total_seconds()) <= 1
+
+    trial(tmp_path, test)
