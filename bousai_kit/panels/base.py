@@ -131,6 +131,9 @@ class PanelModel(tl.HasTraits):
         self.banner = banner_of(bench)
         self.stop_event = asyncio.Event()
         self._jobs: dict[str, asyncio.Task[Any]] = {}
+        self._home: asyncio.AbstractEventLoop | None = None
+        with contextlib.suppress(RuntimeError):  # made without a loop (tests): clicks run where they come
+            self._home = asyncio.get_running_loop()
         self._told_at = -math.inf
         self._waiting: tuple[int, int, str] | None = None
 
@@ -138,6 +141,22 @@ class PanelModel(tl.HasTraits):
     def unattended(self) -> bool:
         """Nobody waits in front of it: the sandbox runs in this process and its clock jumps."""
         return bool(self.bench.clock.speed == math.inf)
+
+    def at_home(self, act: Callable[[], None]) -> None:
+        """Run something in the loop in which the bench was opened.
+
+        A front end may deliver clicks in a subshell, which is another thread with a loop of its own; what the
+        bench holds (connections, locks, tasks) belongs to the loop of the cells.
+        """
+        home = self._home
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if home is None or here is home or not home.is_running():
+            act()
+        else:
+            home.call_soon_threadsafe(act)
 
     # -- jobs -----------------------------------------------------------------------------------------
 
@@ -252,7 +271,7 @@ def guarded(model: PanelModel, action: Callable[[], Any], *, job: str = "") -> C
         Name of the job; default: the action's name.
     """
 
-    def handler(_: Any = None) -> None:
+    def act() -> None:
         try:
             if inspect.iscoroutinefunction(action):
                 model.start(job or action.__name__, action)
@@ -261,6 +280,9 @@ def guarded(model: PanelModel, action: Callable[[], Any], *, job: str = "") -> C
                 action()
         except Exception as error:  # every failure is said
             model.fail(error)
+
+    def handler(_: Any = None) -> None:
+        model.at_home(act)
 
     return handler
 

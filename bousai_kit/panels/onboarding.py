@@ -263,6 +263,13 @@ class OnboardingModel(PanelModel):
         self.tell(0, 0)
         return found
 
+    async def hurry(self) -> Status:
+        """Practice only: let the simulated staff log in now, as if a day had passed."""
+        from bousai_kit.rehearsal import let_everybody_log_in
+
+        await let_everybody_log_in(self.bench)
+        return await self.look()
+
     # -- words --------------------------------------------------------------------------------------------
 
     def refresh(self) -> Awaitable[None] | None:

@@ -57,6 +57,12 @@ class OnboardingView(PanelView):
             hint="初期パスワードを二度と出せなくします。印刷して渡し終えてから押してください。",
         )
         self.look = button("ログイン状況を見る", guarded(model, model.look, job="logins"))
+        self.hurry = button(
+            "練習用：全員にログインしてもらう",
+            guarded(model, model.hurry, job="logins"),
+            hint="サンドボックスの職員が、1 日たったものとしてログインします",
+        )
+        self.hurry.layout.display = "block" if model.bench.in_sandbox and not model.unattended else "none"
         self.checked, self.counts, self.changes = ipw.HTML(), ipw.HTML(), ipw.HTML()
         self.result, self.files, self.status = ipw.HTML(), ipw.HTML(), ipw.HTML()
         self.details = ipw.Accordion(children=[self.changes], titles=("一人ずつの内容",), selected_index=None)
@@ -83,7 +89,7 @@ class OnboardingView(PanelView):
             ipw.HBox([self.pages, self.end]),
             self.files,
             _title("5. ログインを見届ける"),
-            ipw.HBox([self.look]),
+            ipw.HBox([self.look, self.hurry]),
             self.status,
         ]
         super().__init__(model, body)
@@ -123,7 +129,7 @@ class OnboardingView(PanelView):
         self.plan.disabled = busy or model.checked is None or not model.checked.ok
         self.agree.disabled = busy or model.plan is None
         self.apply.disabled = busy or bool(model.blockers)
-        self.pages.disabled = self.end.disabled = self.look.disabled = busy
+        self.pages.disabled = self.end.disabled = self.look.disabled = self.hurry.disabled = busy
         self.max_leavers.layout.display = "flex" if model.leavers == "suspend" else "none"
         why = model.blockers[0] if model.blockers and not busy and model.plan is not None else ""
         self.why.value = f"<div class='bk'><p>{esc(why)}</p></div>" if why else ""

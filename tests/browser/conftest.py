@@ -64,6 +64,7 @@ class Lab:
         self.home = home
         env = {name: value for name, value in os.environ.items() if not name.startswith("BOUSAI_")}
         env["PYTHONPATH"] = str(ROOT)
+        log = os.open(home.parent / "lab.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-P", "-X", "utf8", "-m", "bousai_kit", "lab", "--no-browser"),
@@ -73,9 +74,10 @@ class Lab:
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=log,
             text=True,
         )
+        os.close(log)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, "lab ended before it was ready"
@@ -137,6 +139,11 @@ class Sight:
         button.scroll_into_view_if_needed(timeout=timeout_s * 1000)
         button.click(timeout=timeout_s * 1000)
 
+    def type_into(self, label: str, text: str) -> None:
+        """Fill the field with this label (ipywidgets ties no label to its input)."""
+        field = self.page.locator(".widget-text").filter(has_text=label).locator("input").first
+        field.fill(text)
+
     def wait_for(self, text: str, *, timeout_s: float = 60.0) -> None:
         """Until this text is on the page."""
         self.page.get_by_text(text).first.wait_for(timeout=timeout_s * 1000)
@@ -178,10 +185,11 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def sight(browser: Any) -> Iterator[Sight]:
+def sight(browser: Any, request: pytest.FixtureRequest) -> Iterator[Sight]:
     """A fresh page; at the end: nothing left loopback."""
     context = browser.new_context(viewport={"width": 1280, "height": 1600}, locale="ja-JP")
     seen = Sight(context.new_page())
     yield seen
+    seen.shoot(f"end_{request.node.name}")
     context.close()
     assert seen.strangers == []

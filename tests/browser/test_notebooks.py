@@ -69,6 +69,8 @@ def test_10_onboarding(sight: Any, lab: Any) -> None:
     sight.wait_for("handouts.pdf")
     sight.press("ログイン状況を見る")
     sight.wait_for("ログインの状況")
+    sight.press("練習用：全員にログインしてもらう")
+    until_next(sight, "20_drill")
     sight.shoot("10_onboarding_done")
     handouts = list(lab.home.rglob("handouts*.pdf"))
     assert handouts
@@ -81,6 +83,48 @@ def in_sight(sight: Any, label: str) -> bool:
     box = sight.page.get_by_role("button", name=label, exact=True).first.bounding_box()
     sight.page.set_viewport_size({"width": 1280, "height": 1600})
     return box is not None and box["y"] >= 0 and box["y"] + box["height"] <= 720
+
+
+def test_20_drill(sight: Any, lab: Any) -> None:
+    opened(sight, lab, "20_drill")
+    sight.press("計画を作る")
+    until_next(sight, "と入力し")
+    assert "【訓練】" in sight.text()
+    send = sight.page.get_by_role("button", name="送信する", exact=True).first
+    assert send.is_disabled()  # nothing goes out before the word was typed
+    word = re.search(r"「([^」]+)」と入力", next_step(sight))
+    assert word is not None
+    sight.type_into("確認のため", word.group(1))
+    sight.press("確認した")
+    until_next(sight, "「送信する」を押してください")
+    sight.shoot("20_drill_ready")
+    sight.press("送信する")
+    sight.wait_until(lambda: answered(sight) >= 20, what="answers come in live")
+    sight.shoot("20_drill")
+    sight.press("停止する")
+    sight.wait_for("停止しました。ここまでの結果は台帳に残っています。")
+    before = answered(sight)
+    sight.press("終了する")
+    until_next(sight, "訓練は終了しました")
+    assert answered(sight) >= before
+    sight.shoot("20_drill_closed")
+
+
+def answered(sight: Any) -> int:
+    """People whose answer is on the screen."""
+    found = re.search(r"(?<!未)応答 ([\d,]+)", sight.page.locator(".bk-running").first.inner_text())
+    return int(found.group(1).replace(",", "")) if found else 0
+
+
+def test_30_latency(sight: Any, lab: Any) -> None:
+    opened(sight, lab, "30_latency")
+    sight.press("ログを取得して分析し、報告書を書き出す")
+    until_next(sight, "報告書を確認してください")
+    sight.shoot("30_latency")
+    images = sight.page.locator(".bk-panel img")
+    assert images.count() >= 2
+    assert all(images.nth(place).get_attribute("alt") for place in range(images.count()))
+    assert "既読率" not in sight.text()
 
 
 def moved(sight: Any) -> bool:

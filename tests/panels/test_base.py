@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -215,3 +216,28 @@ def test_panel_shows_the_widget_and_a_page_without_kernel() -> None:
     bundle = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert "次にすること" in bundle["text/html"]
+
+
+def test_a_click_from_another_loop_runs_in_the_loop_of_the_bench() -> None:
+    """JupyterLab may deliver clicks in a subshell: another thread, another loop."""
+
+    async def main() -> None:
+        loops: list[asyncio.AbstractEventLoop] = []
+        ran = asyncio.Event()
+
+        async def work() -> None:
+            loops.append(asyncio.get_running_loop())
+            ran.set()
+
+        click = guarded(model(), work)
+
+        async def subshell() -> None:
+            click(None)
+
+        thread = threading.Thread(target=lambda: asyncio.run(subshell()))
+        thread.start()
+        await asyncio.wait_for(ran.wait(), 10)
+        thread.join()
+        assert loops == [asyncio.get_running_loop()]
+
+    asyncio.run(main())
