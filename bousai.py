@@ -408,8 +408,21 @@ def hand_over(python, args):
     return child.wait()
 
 
+WAITING = (  # tests that mostly wait for processes of their own; the others mostly compute
+    "notebooks", "tests/browser", "tests/receiver",
+    "tests/test_demo.py", "tests/test_doctor.py", "tests/test_lab.py", "tests/test_launcher.py",
+)  # fmt: skip
+
+
+def halves(extra):
+    """Arguments of the pytest in front and of the one beside it (none: one is enough)."""
+    if extra or not all(os.path.exists(os.path.join(ROOT, *path.split("/"))) for path in WAITING):
+        return list(extra), []
+    return ["tests", *(f"--ignore={path}" for path in WAITING if path != "notebooks")], list(WAITING)
+
+
 def run_tests(python, extra):
-    """Every check in one go: ruff and mypy beside pytest (units, notebooks, hygiene, browser)."""
+    """Every check in one go: ruff, mypy and the waiting half of the tests beside the computing half."""
     import subprocess
     import tempfile
 
@@ -421,28 +434,33 @@ def run_tests(python, extra):
             JUPYTER_DATA_DIR=os.path.join(scratch, "jupyter-data"),
             IPYTHONDIR=os.path.join(scratch, "ipython"),
         )
-        beside = []
-        for name, args in (("ruff", ["check", "."]), ("mypy", [])):
+        begin = [python, "-P", "-X", "utf8", "-m"]
+
+        def start(name, args):
             output = open(os.path.join(scratch, name), "w+b")  # noqa: SIM115 - read after its process
-            line = [python, "-P", "-X", "utf8", "-m", name, *args]
             child = subprocess.Popen(
-                line, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                [*begin, *args], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
-            beside.append((name, child, output))
+            return name, child, output
+
+        beside = [start("ruff", ["ruff", "check", "."]), start("mypy", ["mypy"])]
+        first, second = halves(extra)
+        if second:
+            beside += [start("pytest (2)", ["pytest", *second])]
         try:
-            code = subprocess.call([python, "-P", "-X", "utf8", "-m", "pytest", *extra], cwd=ROOT, env=env)
+            code = subprocess.call([*begin, "pytest", *first], cwd=ROOT, env=env)
+            results = [("pytest", code)]
+            for name, child, output in beside:
+                results.append((name, child.wait()))
+                output.seek(0)
+                text = output.read().decode("utf-8", "replace").strip()
+                output.close()
+                if text:
+                    say(f"--- {name} ---\n{text}")
         except KeyboardInterrupt:
-            code = 130
-        results = [("pytest", code)]
-        for name, child, output in beside:
-            if code == 130:
+            for _, child, _ in beside:
                 child.terminate()
-            results.append((name, child.wait()))
-            output.seek(0)
-            text = output.read().decode("utf-8", "replace").strip()
-            output.close()
-            if text:
-                say(f"--- {name} ---\n{text}")
+            results = [("pytest", 130)]
     for name, result in results:
         say(f"{name}: {'合格' if result == 0 else f'不合格（終了コード {result}）'}")
     return next((result for _, result in results if result), 0)

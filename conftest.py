@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -13,6 +14,8 @@ _scratch: list[str] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before anything is imported: an own home, and none of the caller's settings."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background of a shell:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start would inherit it
     for name in [name for name in os.environ if name.startswith("BOUSAI_")]:
         del os.environ[name]
     folder = tempfile.mkdtemp(prefix="bousai-test-")

@@ -339,7 +339,8 @@ STYLE = """<style>
 .bk-problem{border:2px solid #a30000;background:#fff0ef;padding:.4em .8em;font-weight:bold}
 .bk-table{border-collapse:collapse;margin:.5em 0;font-size:13px}
 .bk-table caption{text-align:left;font-weight:bold;padding:.3em 0}
-.bk .bk-table th,.bk .bk-table td{border:1px solid #b8b8b8;padding:.2em .6em;text-align:left;vertical-align:top}
+.bk .bk-table th,.bk .bk-table td{border:1px solid #b8b8b8;padding:.2em .6em;text-align:left;
+  vertical-align:top}
 .bk .bk-table td.bk-n{text-align:right;font-variant-numeric:tabular-nums}
 .bk-table th{background:#f0f0f0}
 .jp-OutputArea-output:has(.bk-panel),.jp-OutputArea-child:has(.bk-panel),.jp-OutputArea:has(.bk-panel),

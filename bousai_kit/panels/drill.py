@@ -239,25 +239,26 @@ class DrillModel(PanelModel):
         now = time.monotonic()
         if now - self._shown_at >= (1.0 if self.unattended else self.min_interval_s):
             self._shown_at = now
-            self.take(standing)
+            self.take(standing, live=True)
 
-    def take(self, standing: DrillState) -> None:
-        """Show a drill as it stands."""
+    def take(self, standing: DrillState, *, live: bool = False) -> None:
+        """Show a drill as it stands; while it is `live`, what is under way is not unknown yet."""
         self.standing = standing
         with self.hold_trait_notifications():
-            self._count(standing)
+            self._count(standing, live=live)
             self.state = standing.state
             self.ticks += 1
         if self.busy:
             answered = self.acked + self.late
             self.tell(self.sent, self.recipients, f"応答 {answered:,}　未応答 {self.silent:,}")
 
-    def _count(self, standing: DrillState | None) -> None:
+    def _count(self, standing: DrillState | None, *, live: bool = False) -> None:
         people = standing.people_by_verdict() if standing is not None else {}
         self.recipients = len(standing.people) if standing is not None else 0
         for name in ("sent", "acked", "silent", "late"):
             setattr(self, name, len(people.get(name, ())))
-        self.unknown = len(standing.open_attempts()) if standing is not None else 0
+        waiting = standing.open_attempts() if standing is not None else ()
+        self.unknown = sum(one.status == "unknown" or not live for one in waiting)
         self.refused = len(standing.refused_attempts()) if standing is not None else 0
 
     @property
