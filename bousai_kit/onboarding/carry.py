@@ -7,6 +7,7 @@ another one has begun is left to it until it is old enough to have been given up
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from bousai_kit.errors import (
     LineWorksError,
     OutcomeUnknown,
     PermissionDenied,
+    ProtocolViolation,
     TransportFailed,
 )
 from bousai_kit.ledger import NewEvent
@@ -192,7 +194,7 @@ class Carrier:
                 return True
             try:
                 made = await step.send()
-            except OutcomeUnknown as error:
+            except (OutcomeUnknown, ProtocolViolation) as error:  # an answer that says nothing is none
                 await self.journal.end(step.key, "unknown")
                 if step.look is not None:
                     found = await self._find(step)
@@ -207,7 +209,10 @@ class Carrier:
                     self._list(where, step, _said(error))
             except LineWorksError as error:
                 if isinstance(error, InvalidRequest | Conflict) and step.look is not None:
-                    found = await self._look(step)
+                    again_s = [LOOK_AGAIN_S] if self.journal.states[step.key].attempt > 1 else []
+                    found = None
+                    with contextlib.suppress(LineWorksError):
+                        found = await self._look(step, *again_s)  # one that was given up came late
                     if found is not None:  # an earlier try, or another process, has done it
                         await self._settled(step, found)
                         return True
@@ -225,23 +230,23 @@ class Carrier:
 
     async def _find(self, step: Step) -> str | None:
         """Look at once and, when nothing is there, again later; absent is written down as such."""
-        for wait_s in (0.0, LOOK_AGAIN_S):
+        try:
+            found = await self._look(step, LOOK_AGAIN_S)
+        except LineWorksError:
+            return None  # stays unknown
+        if found is None:
+            await self.journal.end(step.key, "settled_absent")
+        return found
+
+    async def _look(self, step: Step, *later_s: float) -> str | None:
+        """Look at once and, while nothing is there, again after so many seconds."""
+        for wait_s in (0.0, *later_s):
             if wait_s:
                 await self._clock.sleep(wait_s)
-            try:
-                found = await step.look() if step.look is not None else None
-            except LineWorksError:
-                return None  # stays unknown
+            found = await step.look() if step.look is not None else None
             if found is not None:
                 return found
-        await self.journal.end(step.key, "settled_absent")
         return None
-
-    async def _look(self, step: Step) -> str | None:
-        try:
-            return await step.look() if step.look is not None else None
-        except LineWorksError:
-            return None
 
     async def _settled(self, step: Step, found: str) -> None:
         await self._done(step, "settled_done", found)

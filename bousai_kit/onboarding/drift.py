@@ -58,18 +58,16 @@ def find_drift(plan: Plan, view: TenantView, journal: Journal) -> Iterator[str]:
             yield f"組織 {was.code}"
     positions = {one.name: one for one in now.positions}
     for position in plan.positions:
-        state = journal.state(f"position.create:{position.name}")
         there = positions.get(position.name)
         known = there is not None and there.action == position.action
-        if not known and not (state is not None and state.may_have_happened):
+        if not known and not _touched(journal, f"position.create:{position.name}"):
             yield f"役職 {position.name}"
     for item, seen in zip(plan.people, now.people, strict=True):
         if _person_drifted(item, seen, journal):
             yield f"職員番号 {item.person.staff_number}"
     waiting = {leaver.user_id for leaver in now.suspend}
     for leaver in plan.suspend:
-        state = journal.state(f"user.suspend:{leaver.user_id}")
-        if leaver.user_id not in waiting and not (state is not None and state.may_have_happened):
+        if leaver.user_id not in waiting and not _touched(journal, f"user.suspend:{leaver.user_id}"):
             yield f"メンバー {leaver.user_id}"
     groups = {group.key: group for group in now.groups}
     for group in plan.groups:
@@ -110,8 +108,8 @@ def _group_drifted(was: GroupItem, now: GroupItem | None, journal: Journal) -> b
 
 
 def _touched(journal: Journal, *steps: str) -> list[State]:
-    states = (journal.state(step) for step in steps)
-    return [state for state in states if state is not None and state.may_have_happened]
+    """Steps that were tried: one that failed in the end may have done its work in an earlier repeat."""
+    return [state for state in map(journal.state, steps) if state is not None]
 
 
 def _within(now: Mapping[str, tuple[str, str]], was: Mapping[str, tuple[str, str]]) -> bool:
