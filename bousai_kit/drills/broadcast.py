@@ -13,6 +13,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.clock import Clock
@@ -42,6 +43,9 @@ FIRST, REMINDER = 0, 10
 """Priorities: first messages (and resends) leave before reminders."""
 
 WORKERS = 16
+LEAVE_S = 120.0
+"""What has not left so long after its intent does not leave any more (a machine that slept, a service that
+kept saying 429): whoever settles elsewhere may by then call it absent, and it is sent again."""
 LOOK_S = 1.0
 REST_S = (2.0, 5.0, 10.0, 20.0, 30.0)
 _UNSENT = (TransportFailed, RateLimited, AuthRejected)
@@ -233,27 +237,24 @@ class Sender:
         body: dict[str, Any] = {"message_id": task.message_id, "dispatch": task.key}
         if task.members is not None:
             body["members"] = list(task.members)
-        intended = {**body, "at": self._clock.now().isoformat()}
+        at = self._clock.now()
+        intended = {**body, "at": at.isoformat()}
         if await self._ledger.append(stream, "dispatch.intended", task.subject, intended, once=once) is None:
             return  # another process has promised it
-        kind, said = await self._outcome(task)
+        kind, said = await self._outcome(task, at + timedelta(seconds=LEAVE_S))
         await self._ledger.append(stream, f"dispatch.{kind}", task.subject, {**body, **said})
         if kind == "refused" and said.get("unsent"):
             self._rest()
         elif kind == "accepted":
             self._rests = 0
 
-    async def _outcome(self, task: Task) -> tuple[str, dict[str, Any]]:
+    async def _outcome(self, task: Task, leave_by: datetime) -> tuple[str, dict[str, Any]]:
         messages = self._client.messages
+        send = messages.to_user if task.members is None else messages.to_channel
         try:
-            if task.members is None:
-                accepted = await messages.to_user(
-                    self._bot_id, task.subject, task.content, priority=task.priority
-                )
-            else:
-                accepted = await messages.to_channel(
-                    self._bot_id, task.subject, task.content, priority=task.priority
-                )
+            accepted = await send(
+                self._bot_id, task.subject, task.content, priority=task.priority, leave_by=leave_by
+            )
         except (OutcomeUnknown, ProtocolViolation) as error:
             return "unknown", self._said(error)
         except _UNSENT as error:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from bousai_kit.errors import GuardError
+from bousai_kit.errors import GuardError, TransportFailed
 from bousai_kit.lineworks.memory import request_key
 from bousai_kit.lineworks.retry import SAFE_METHODS
 
@@ -38,6 +38,8 @@ class Ask:
         Its place in the queue.
     safe : bool
         It may be repeated when no answer came.
+    leave_by : datetime or None
+        Later it is not sent any more.
     """
 
     method: str
@@ -48,11 +50,25 @@ class Ask:
     priority: int
     order: int
     safe: bool
+    leave_by: datetime | None = None
 
     @property
     def key(self) -> str:
         """Its identity: equal for the same request."""
         return request_key(self.method, self.target, self.body)
+
+    def check_due(self, now: datetime) -> None:
+        """Refuse to leave too late.
+
+        Raises
+        ------
+        TransportFailed
+            Its turn came after `leave_by`; nothing was sent.
+        """
+        if self.leave_by is not None and now > self.leave_by:
+            raise TransportFailed(
+                "LINE WORKS への送信の順番が、時間内に来ませんでした（送信されていません）。"
+            )
 
 
 def build_ask(
@@ -65,6 +81,7 @@ def build_ask(
     priority: int,
     order: int,
     safe: bool | None,
+    leave_by: datetime | None = None,
 ) -> Ask:
     """Encode a request.
 
@@ -85,6 +102,7 @@ def build_ask(
         priority=priority,
         order=order,
         safe=method in SAFE_METHODS if safe is None else safe,
+        leave_by=leave_by,
     )
 
 

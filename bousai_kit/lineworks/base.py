@@ -72,6 +72,7 @@ class Caller(Protocol):
         priority: int = 0,
         safe: bool | None = None,
         again: bool = False,
+        leave_by: datetime | None = None,
     ) -> Reply: ...
 
     async def upload(self, url: str, *, name: str, content: bytes, part: str, operation: str) -> Reply: ...

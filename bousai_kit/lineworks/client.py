@@ -18,12 +18,7 @@ from typing import Any
 import httpx
 
 from bousai_kit.clock import Clock
-from bousai_kit.errors import (
-    ConfigError,
-    LineWorksError,
-    OutcomeUnknown,
-    ProtocolViolation,
-)
+from bousai_kit.errors import ConfigError, LineWorksError, ProtocolViolation
 from bousai_kit.lineworks.asking import Ask, build_ask
 from bousai_kit.lineworks.auth import Auth, ServiceAccount
 from bousai_kit.lineworks.boards import Boards
@@ -35,7 +30,7 @@ from bousai_kit.lineworks.logs import Audit, Monitoring
 from bousai_kit.lineworks.messages import Messages
 from bousai_kit.lineworks.pacing import read_limits
 from bousai_kit.lineworks.paging import walk
-from bousai_kit.lineworks.problems import build_error, foreign_location, public_path, read_problem, unreached
+from bousai_kit.lineworks.problems import build_error, foreign_location, in_doubt, read_problem, unreached
 from bousai_kit.lineworks.retry import (
     Action,
     Fate,
@@ -179,6 +174,7 @@ class LineWorksClient:
         priority: int = 0,
         safe: bool | None = None,
         again: bool = False,
+        leave_by: datetime | None = None,
     ) -> Answer:
         """Send one request, with everything that the contract asks of a careful client.
 
@@ -199,6 +195,8 @@ class LineWorksClient:
             It may be repeated when no answer came; default: unless it is a POST.
         again : bool
             Ask even if this very request was refused for good before.
+        leave_by : datetime, optional
+            Later it is not sent any more (`TransportFailed`), however long it had to wait for its turn.
 
         Raises
         ------
@@ -222,6 +220,7 @@ class LineWorksClient:
             priority=priority,
             order=self.gate.next_order(),
             safe=safe,
+            leave_by=leave_by,
         )
         if not again:
             self._memory.check(ask.key, self.clock.monotonic())
@@ -252,6 +251,7 @@ class LineWorksClient:
         outcome: Outcome = Fate.UNSENT
         try:
             token = await self.auth.token()
+            ask.check_due(self.clock.now())
             outcome = Fate.UNANSWERED
             requested_at = self.clock.now()
             self.stats.requests += 1
@@ -303,12 +303,8 @@ class LineWorksClient:
             isinstance(outcome, Fate) and tries.maybe_done and ask.method != "GET"
         ):
             self._memory.wrote()  # perhaps: look-ups have to be asked again
-            seen = f"{outcome.status} が返りました" if isinstance(outcome, Received) else "応答がありません"
-            return OutcomeUnknown(
-                f"LINE WORKS に送信しましたが、{seen}。処理されたか分かりません。",
-                method=ask.method,
-                path=public_path(ask.path),
-            )
+            seen = outcome.status if isinstance(outcome, Received) else None
+            return in_doubt(seen, method=ask.method, path=ask.path)
         if isinstance(outcome, Fate):
             return unreached(outcome, "LINE WORKS ", maybe_done=tries.maybe_done)
         status = outcome.status

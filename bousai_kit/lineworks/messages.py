@@ -105,7 +105,13 @@ class Messages:
         self._client = client
 
     async def to_user(
-        self, bot_id: int, user_id: str, content: Content | Mapping[str, Any], *, priority: int = 0
+        self,
+        bot_id: int,
+        user_id: str,
+        content: Content | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        leave_by: datetime | None = None,
     ) -> Accepted:
         """Send to one person (userId or login id; an external key is not accepted here).
 
@@ -113,6 +119,8 @@ class Messages:
         ----------
         priority : int
             Smaller goes first among the messages that wait.
+        leave_by : datetime, optional
+            Later it is not sent any more (`TransportFailed`).
 
         Raises
         ------
@@ -131,11 +139,18 @@ class Messages:
             operation="messages.to-user",
             json=_body(content),
             priority=priority,
+            leave_by=leave_by,
         )
         return _accepted(answer)
 
     async def to_channel(
-        self, bot_id: int, channel_id: str, content: Content | Mapping[str, Any], *, priority: int = 0
+        self,
+        bot_id: int,
+        channel_id: str,
+        content: Content | Mapping[str, Any],
+        *,
+        priority: int = 0,
+        leave_by: datetime | None = None,
     ) -> Accepted:
         """Post to a room; in rooms of 500 or more no push notification fires.
 
@@ -151,6 +166,7 @@ class Messages:
             operation="messages.to-channel",
             json=_body(content),
             priority=priority,
+            leave_by=leave_by,
         )
         return _accepted(answer)
 

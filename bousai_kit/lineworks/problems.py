@@ -20,6 +20,7 @@ from bousai_kit.errors import (
     ForeignLocation,
     InvalidRequest,
     NotFound,
+    OutcomeUnknown,
     PermissionDenied,
     RateLimited,
     ServiceUnavailable,
@@ -27,7 +28,15 @@ from bousai_kit.errors import (
 )
 from bousai_kit.lineworks.retry import Fate
 
-__all__ = ["Problem", "build_error", "foreign_location", "public_path", "read_problem", "unreached"]
+__all__ = [
+    "Problem",
+    "build_error",
+    "foreign_location",
+    "in_doubt",
+    "public_path",
+    "read_problem",
+    "unreached",
+]
 
 _SHAPES = (("code", "description"), ("error", "error_description"), ("returnCode", "returnMessage"))
 _OPAQUE = re.compile(r"[A-Za-z0-9+/_=.\-]{60,}")  # a token or an assertion echoed back
@@ -113,6 +122,16 @@ def foreign_location(host: str) -> ForeignLocation:
     """The error of an answer that points to a host which may not see the token."""
     return ForeignLocation(
         f"LINE WORKS の応答が、許可されていない転送先「{host}」を指しています。追跡しません。", host=host
+    )
+
+
+def in_doubt(status: int | None, *, method: str, path: str) -> OutcomeUnknown:
+    """The error of a request that may have taken effect; None: no answer came."""
+    seen = "応答がありません" if status is None else f"{status} が返りました"
+    return OutcomeUnknown(
+        f"LINE WORKS に送信しましたが、{seen}。処理されたか分かりません。",
+        method=method,
+        path=public_path(path),
     )
 
 

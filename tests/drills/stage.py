@@ -80,9 +80,8 @@ async def settle(bench: Workbench, drill_id: str, **how: Any) -> DrillResult:
         clock=bench.clock,
         archive=bench.archive,
         fetch=partial(bench.fetch_log, "message-contents"),
-        home=bench.home,
         client=bench.client,
-        **{"log_delay_s": bench.log_delay_s, **how},
+        **{"home": bench.home, "log_delay_s": bench.log_delay_s, **how},
     )
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from bousai_kit.drills import drill_status
+from bousai_kit.drills import Conductor, drill_status
 from bousai_kit.ledger import Ledger
+from bousai_kit.lineworks.client import LineWorksClient, Shared
 from bousai_kit.sandbox.faults import Fault
 from bousai_kit.workbench import Workbench
 from tests.drills import stage
@@ -177,6 +178,42 @@ def test_of_a_real_one_what_is_unknown_goes_out_again_and_says_so(tmp_path: Path
             state = await state_of(bench, made.drill_id)
             late = [one for one in state.attempts.values() if one.attempt == "resend1"]
             assert all((one.intended_at - stage.BEGINNING).total_seconds() >= 60 for one in late)
+
+    asyncio.run(run())
+
+
+def test_what_waited_too_long_for_its_turn_does_not_leave_any_more(tmp_path: Path) -> None:
+    """Another machine on the same ledger (no lock in common) has called it absent and sent it again."""
+
+    async def run() -> None:
+        found(tmp_path / "home", 8)
+        async with bench_of(tmp_path / "home", Fault("429", on=SENDS, until_s=420.0)) as bench:
+            made = await plan(bench, SAFETY + "deadline_s: 60\n", stage.sample_roster(8))
+            first = asyncio.create_task(conduct(bench, made.drill_id, wait=False))
+            await bench.clock.sleep(10.0)
+            assert (await state_of(bench, made.drill_id)).open_attempts(), (
+                "intended, and waiting for its turn"
+            )
+            await settle(bench, made.drill_id, home=None)
+            other = LineWorksClient(
+                bench.client._exchange._http,
+                account=bench.client.auth._account,
+                api_url=bench.client._exchange._api,
+                auth_url=bench.client._exchange._token_url.removesuffix("/token"),
+                domain_id=bench.domain_id,
+                clock=bench.clock,
+                random=random.Random(2),
+                shared=Shared(clock=bench.clock),
+            )
+            again = Conductor(
+                drill_id=made.drill_id, client=other, ledger=bench.ledger, bot_id=bench.bot_id, home=None
+            )
+            await again.run(wait=False)
+            await first
+            await until_all_is_known(bench, made.drill_id)
+            assert got(bench, TEXT) == dict.fromkeys((one.user_id for one in made.people), 1)
+            check_truth(bench, await state_of(bench, made.drill_id))
+            await other.aclose()
 
     asyncio.run(run())
 
