@@ -82,6 +82,7 @@ def register(app: typer.Typer) -> None:
 
         async def main() -> int:
             from ..onboarding import apply_plan, load_plan
+            from ..rehearsal import let_a_day_pass
 
             made = load_plan(plan)
             async with bench_for_cli() as bench:
@@ -100,6 +101,11 @@ def register(app: typer.Typer) -> None:
                     )
                 finally:
                     bar.close()
+                if waited := await let_a_day_pass(bench, result.apply_id):
+                    note(
+                        f"【サンドボックス】登録した {waited:,} 名が初回ログインできるように、"
+                        "練習用の時計を 1 日進めました。"
+                    )
             emit(result.as_json(), lambda: _apply_text(result), as_json)
             return 0 if result.complete else 1
 

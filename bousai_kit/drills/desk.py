@@ -113,7 +113,7 @@ async def approve_drill(
     Raises
     ------
     DrillGuardError
-        It is no `actual`, or nobody says who approves.
+        It is no `actual`, nobody says who approves, or who planned it does and gives no reason.
     DrillClosed
     """
     state = await read_state(ledger, drill_id)
@@ -126,6 +126,11 @@ async def approve_drill(
         raise DrillClosed(f"訓練 {drill_id} は終了しています。")
     if not approved_by.strip():
         raise DrillGuardError("承認する人が分かりません。", hint="--by に職員番号を指定してください。")
+    if not reason.strip() and approved_by.strip() == state.plan.get("planned_by"):
+        raise DrillGuardError(
+            "計画した人は、2 人目として承認できません。",
+            hint="別の人なら --by に職員番号を、誰もいなければ drill run の --reason に理由を書きます。",
+        )
     body = {"approved_by": approved_by.strip()[:100], "at": clock.now().isoformat()}
     if reason.strip():
         body["reason"] = reason.strip()[:500]

@@ -88,6 +88,8 @@ def test_a_real_one_from_the_command_line(city: Path, capsys: pytest.CaptureFixt
     drill_id = bousai(capsys, "drill", "list")[1]["drills"][0]["drill_id"]
     code, _, _ = bousai(capsys, *args, "--reason", "当直 1 名のため")
     assert code == 3, "a reason does not replace the confirmation"
+    code, said, _ = bousai(capsys, "drill", "approve", drill_id)
+    assert (code, "2 人目" in said["error"]) == (3, True), "who planned it is no second person"
     code, approved, _ = bousai(capsys, "drill", "approve", drill_id, "--by", "900002")
     assert code == 0
     assert approved.keys() >= {"drill_id", "approved_by", "approved_at"}

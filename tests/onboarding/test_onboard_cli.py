@@ -77,7 +77,9 @@ def test_the_whole_way(run: Run, roster: str, tmp_path: Path) -> None:
     assert run("handouts", "plan.json", "--destroy")[0] == 0
     assert run("handouts", "plan.json", "--out", "out")[0] == 2
     code, undone = run("undo", done["apply_id"])
-    assert (code, undone["failed"], undone["undone"]) == (0, [], done["done"])
+    assert (code, undone["undone"] + len(undone["failed"])) == (1, done["done"])
+    assert undone["impossible"]  # a day has passed: who has logged in is suspended, and their unit stays
+    assert all(one["step"].startswith("orgunit.delete:") for one in undone["failed"])
     assert run("apply", "plan.json")[0] == 3
 
 
@@ -139,3 +141,36 @@ def test_another_home_says_so(run: Run, roster: str, tmp_path: Path, founded: Pa
     code, said = run("apply", "plan.json", home=other)
     assert code == 2
     assert "BOUSAI_HOME" in said["error"] + said["hint"]
+
+
+def test_a_day_passes_after_an_apply_so_that_a_drill_reaches_somebody(
+    run: Run, roster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits between two commands: a clock that stood still would leave everybody at the door."""
+    from bousai_kit import rehearsal
+
+    async def stopped(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    run("plan", roster, "--out", "plan.json")
+    with monkeypatch.context() as patched:
+        patched.setattr(rehearsal, "let_a_day_pass", stopped)
+        assert run("apply", "plan.json")[0] == 130
+    assert run("status")[1]["active"] == 0
+    code, done = run("apply", "plan.json")
+    assert (code, done["done"], done["elapsed_s"] < 3600) == (0, 0, True)
+    code, status = run("status")
+    assert (code, status["active"] > status["planned"] / 2) == (0, True)
+    run("apply", "plan.json")
+    assert run("status")[1]["as_of"][:13] == status["as_of"][:13]  # the day passes once
+
+
+def test_the_day_that_passes_is_said(
+    home: Path, roster: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home.parent)
+    assert main(["onboard", "plan", roster, "--out", "p.json", "--home", str(home)]) == 0
+    for said in (True, False):
+        capsys.readouterr()
+        assert main(["onboard", "apply", "p.json", "--home", str(home)]) == 0
+        assert ("練習用の時計を 1 日進めました" in capsys.readouterr().err) is said
