@@ -227,6 +227,13 @@ def test_bar_elsewhere_than_on_a_terminal_is_a_few_lines(capsys: pytest.CaptureF
     assert err.splitlines() == ["送信 0/200", "送信 50/200", "送信 100/200", "送信 150/200", "送信 200/200"]
 
 
+def test_bar_that_does_not_know_of_how_many_names_no_total(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = _terminal.Bar("宛先を確認しています")
+    bar.update(100, 0)
+    bar.close()
+    assert capsys.readouterr().err == "宛先を確認しています 100\n"
+
+
 def test_output_survives_a_terminal_without_japanese() -> None:
     shown = bousai("--help", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
     assert shown.returncode == 0

@@ -99,7 +99,8 @@ class Bar:
         """Show the new state, at most ten times a second (elsewhere than on a terminal: every quarter)."""
         self.done, self.total = done, self.total if total is None else total
         share = min(1.0, done / self.total) if self.total else 0.0
-        counts = f"{done:,}/{self.total:,}" + (f" {detail}" if detail else "")
+        counts = f"{done:,}/{self.total:,}" if self.total else f"{done:,}"  # nobody knows yet of how many
+        counts += f" {detail}" if detail else ""
         if self._terminal:
             now = time.monotonic()
             if now - self._drawn_at < 0.1 and done < self.total:

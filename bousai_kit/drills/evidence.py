@@ -43,11 +43,15 @@ class Match:
         Dispatch key → when the row says it was sent.
     accepted, missing : int
         Accepted dispatches that should be in the log, and those that are not.
+    stray : set
+        Dispatches without a row whose words went to their recipient at another time, by no other dispatch:
+        a clock that was set in between says nothing certain.
     """
 
     rows: dict[str, datetime] = field(default_factory=dict)
     accepted: int = 0
     missing: int = 0
+    stray: set[str] = field(default_factory=set)
     known: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -57,7 +61,7 @@ class Match:
 
     def can_say(self, attempt: Attempt) -> bool:
         """Whether the rows of this person or room could have been recognised."""
-        return attempt.room or bool(self.known.get(attempt.subject))
+        return attempt.key not in self.stray and (attempt.room or bool(self.known.get(attempt.subject)))
 
 
 def match_rows(
@@ -100,20 +104,21 @@ def match_rows(
     used: set[tuple[str, int]] = set()
     match = Match(known=evidence.logins)
 
-    def take(one: Attempt, text: str, around: datetime, first: datetime, last: datetime) -> datetime | None:
+    def free(one: Attempt, text: str) -> list[tuple[datetime, tuple[str, int]]]:
         where = f"room:{one.subject}" if one.room else evidence.logins.get(one.subject, "?")
-        fitting = [
-            (abs((at - around).total_seconds()), index)
+        return [
+            (at, (where, index))
             for index, (at, said) in enumerate(rows.get(where, ()))
-            if (where, index) not in used
-            and first <= at <= last
-            and (said == text if exact else said.startswith(text))
+            if (where, index) not in used and (said == text if exact else said.startswith(text))
         ]
+
+    def take(one: Attempt, text: str, around: datetime, first: datetime, last: datetime) -> datetime | None:
+        fitting = [(abs(at - around), place, at) for at, place in free(one, text) if first <= at <= last]
         if not fitting:
             return None
-        index = min(fitting)[1]
-        used.add((where, index))
-        return rows[where][index][0]
+        _, place, at = min(fitting)
+        used.add(place)
+        return at
 
     for at, one, text, own in sure:
         found = take(one, text, at, one.intended_at - slack, at + slack)
@@ -131,6 +136,9 @@ def match_rows(
         found = take(one, text, at, at - slack, (one.ended_at or at) + slack)
         if found is not None:
             match.rows[one.key] = found
+    for _, one, text in unsure:
+        if one.key not in match.rows and free(one, text):
+            match.stray.add(one.key)
     return match
 
 

@@ -346,6 +346,17 @@ def test_every_pair_of_outcomes_ends_somewhere() -> None:
             assert verdict == "refused"
 
 
+def test_a_row_that_nobody_else_sent_forbids_to_call_it_absent_even_when_a_clock_was_set() -> None:
+    book = Book().dispatch(0, "intended", "u1").dispatch(0, "accepted", "u1", accepted_at=at(0).isoformat())
+    book.dispatch(1300, "intended", "u2").dispatch(1330, "unknown", "u2")  # 20 minutes ahead by then
+    (unknown,) = book.state().open_attempts()
+    for rows, certain in (([row(0, "a@city"), row(100, "b@city")], False), ([row(0, "a@city")], True)):
+        found = match_rows(book.state(), Evidence(rows, LOGINS), before=at(5000), slack_s=300.0)
+        assert unknown.key not in found.rows
+        assert found.trustworthy
+        assert found.can_say(unknown) is certain
+
+
 def test_what_was_settled_before_takes_no_row_from_what_is_open() -> None:
     book = Book().dispatch(0, "intended", "u1").dispatch(1, "unknown", "u1")
     book.dispatch(300, "settled_absent", "u1").dispatch(300, "intended", "u1", "resend1")
