@@ -77,7 +77,7 @@ def register(app: typer.Typer) -> None:
                 document["files"] = {name: str(path) for name, path in files.items()}
                 text += "\n" + "\n".join(f"  {path}" for path in files.values())
             emit(document, text, as_json)
-            return 0
+            return 1 if found.incomplete else 0
 
         run(main)
 

@@ -67,6 +67,8 @@ class Broadcasts:
         ``ledger``, ``duckdb`` or ``spark``.
     notes : tuple of str
         Japanese sentences about odd data.
+    incomplete : bool
+        A talk log breaks off: some who look silent may have answered.
     unreachable : mapping
         Staff number → Japanese reason: people to whom nothing could be sent at all; in no broadcast.
     """
@@ -82,6 +84,7 @@ class Broadcasts:
     elapsed_s: float = 0.0
     notes: tuple[str, ...] = field(default=())
     unreachable: Mapping[str, str] = field(default_factory=dict)
+    incomplete: bool = False
 
     def __repr__(self) -> str:
         return f"<Broadcasts {len(self.deadlines_s)} rows={len(self.frame)} engine={self.engine!r}>"

@@ -20,7 +20,7 @@ import numpy as np
 from bousai_kit.errors import AnalysisError, ConfigError, InputError, Issue
 from bousai_kit.latency.durations import COLUMNS, GROUPINGS, Broadcasts
 from bousai_kit.latency.talkscan import Reject, Rule, scan_logs
-from bousai_kit.logs.records import parse_moment
+from bousai_kit.logs.records import TRAILER, parse_moment
 from bousai_kit.tables import read_table, write_csv
 
 if TYPE_CHECKING:
@@ -163,6 +163,14 @@ def from_talk_log(
     if twice:
         notes.append(f"同じ人への同じ一斉送信が {twice} 件重なっていたため、最初の送信から数えました。")
     rejects_file = _write_rejects(scan.rejects, rejects_folder or Path())
+    if rejects_file is not None:
+        notes.append(f"使えなかった行が {len(scan.rejects):,} 行あります（一覧：{rejects_file}）。")
+    cut = [one for one in scan.rejects if TRAILER in one.reason]
+    notes += [
+        f"{one.file} は {one.line:,} 行目で途中切れです（{TRAILER}）。応答した人が無応答に見えます。"
+        "同じ期間のログを取り直してください。"
+        for one in cut
+    ]
     return Broadcasts(
         frame=frame,
         deadlines_s=_deadlines(sends),
@@ -173,6 +181,7 @@ def from_talk_log(
         engine=engine,
         elapsed_s=time.perf_counter() - began,
         notes=tuple(notes),
+        incomplete=bool(cut),
     )
 
 

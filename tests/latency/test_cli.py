@@ -97,6 +97,24 @@ def test_from_talk_logs_with_rejects(home: Path, tmp_path: Path) -> None:
     assert person.last_name + person.first_name not in done.stdout + done.stderr
 
 
+def test_a_talk_log_that_breaks_off_is_said_and_is_exit_1(home: Path, tmp_path: Path) -> None:
+    from bousai_kit.roster import roster_rows, sample_roster
+    from bousai_kit.tables import write_csv
+
+    write_csv(tmp_path / "roster.csv", *roster_rows(sample_roster(10)))
+    log = write_log(tmp_path / "a.csv", lines([(7, 0, "r", "了解")]))
+    listed = write_list(tmp_path / "list.csv", [("b01", said(0), "", "", "了解", 60)])
+    words = ("latency", "--talk-log", str(log), "--broadcasts", str(listed))
+    words += ("--roster", str(tmp_path / "roster.csv"), "--json")
+    assert bousai(*words).exit_code == 0
+    log.write_bytes(log.read_bytes() + b"downloadLogs error: internal\r\n")
+    done = bousai(*words)
+    assert done.exit_code == 1
+    assert "a.csv は 3 行目で途中切れです" in done.stderr
+    assert "latency-rejects.csv" in done.stderr
+    assert json.loads(done.stdout)["rows_read"] == 1
+
+
 def test_verify_of_an_archive(home: Path) -> None:
     done = bousai("logs", "verify", "--json")
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"files": 0, "ok": True, "broken": []})
