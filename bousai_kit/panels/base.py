@@ -15,7 +15,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
@@ -116,6 +116,7 @@ class PanelModel(tl.HasTraits):
     next_step = tl.Unicode("")
     finished = tl.List(tl.Unicode())  # what has been done
     missing = tl.List(tl.Unicode())  # what has not
+    blockers = tl.List(tl.Unicode())  # what is in the way of sending
     problem = tl.Unicode("")
     busy = tl.Bool(False)
     stopping = tl.Bool(False)
@@ -171,8 +172,10 @@ class PanelModel(tl.HasTraits):
         return task
 
     async def _carry(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        self.problem, self.busy, self.stopping = "", True, False
-        self.stop_event.clear()
+        self.problem, self.busy = "", True
+        if not self._others():  # else a stop that another job is still obeying stays in force
+            self.stopping = False
+            self.stop_event.clear()
         try:
             result = await work()
             if self.stop_event.is_set():
@@ -186,11 +189,15 @@ class PanelModel(tl.HasTraits):
             raise
         finally:
             self._flush()
-            self.busy = self.stopping = False
+            self.busy = self._others()
+            self.stopping = self.stopping and self.busy
             with contextlib.suppress(Exception):  # what went wrong has been said already
-                again = self.refresh()
-                if inspect.isawaitable(again):
-                    await again
+                self.refresh()
+
+    def _others(self) -> bool:
+        """Another job than the one that asks is running."""
+        here = asyncio.current_task()
+        return any(task is not here and not task.done() for task in self._jobs.values())
 
     def stop(self) -> None:
         """Let the running jobs end at their next safe point; a second time: at once."""
@@ -229,9 +236,21 @@ class PanelModel(tl.HasTraits):
             with self.hold_trait_notifications():
                 self.progress_done, self.progress_total, self.progress_text = waiting
 
-    def refresh(self) -> Awaitable[None] | None:
-        """Work out the sentences on top again (called after every job)."""
-        return None
+    def refresh(self) -> None:
+        """Say where we are and what comes next (called after every job)."""
+        self.blockers = self._blockers()
+        done: list[str] = []
+        missing: list[str] = []
+        self.next_step = self._next(done, missing)
+        self.finished, self.missing = done, missing
+
+    def _blockers(self) -> list[str]:
+        """What is in the way of sending."""
+        return []
+
+    def _next(self, done: list[str], missing: list[str]) -> str:
+        """The next step; puts into the lists what has been done and what has not."""
+        return self.next_step
 
     # -- result ---------------------------------------------------------------------------------------
 

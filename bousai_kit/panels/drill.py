@@ -6,7 +6,6 @@ import contextlib
 import getpass
 import os
 import time
-from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +58,6 @@ class DrillModel(PanelModel):
     refused = tl.Int(0)
     ticks = tl.Int(0)
     notes = tl.List(tl.Unicode())
-    blockers = tl.List(tl.Unicode())
 
     def __init__(self, bench: Workbench, *, scenario: str = "", roster: str = "", orgunits: str = "") -> None:
         self._folder = Path.cwd()  # of the notebook, when the cell ran
@@ -267,15 +265,6 @@ class DrillModel(PanelModel):
         return self.recipients - self.sent
 
     # -- words --------------------------------------------------------------------------------------------
-
-    def refresh(self) -> Awaitable[None] | None:
-        """Say where we are and what comes next."""
-        self.blockers = self._blockers()
-        done: list[str] = []
-        missing: list[str] = []
-        self.next_step = self._next(done, missing)
-        self.finished, self.missing = done, missing
-        return None
 
     def _blockers(self) -> list[str]:
         if self.plan is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,6 @@ class OnboardingModel(PanelModel):
     result = tl.Any(None)
     status = tl.Any(None)
     handouts = tl.List(tl.Unicode())
-    blockers = tl.List(tl.Unicode())
 
     def __init__(self, bench: Workbench, *, roster: str = "", orgunits: str = "") -> None:
         self._folder = Path.cwd()  # of the notebook, when the cell ran
@@ -271,15 +269,6 @@ class OnboardingModel(PanelModel):
         return await self.look()
 
     # -- words --------------------------------------------------------------------------------------------
-
-    def refresh(self) -> Awaitable[None] | None:
-        """Say where we are and what comes next."""
-        self.blockers = self._blockers()
-        done: list[str] = []
-        missing: list[str] = []
-        self.next_step = self._next(done, missing)
-        self.finished, self.missing = done, missing
-        return None
 
     def _blockers(self) -> list[str]:
         if self.plan is None:

@@ -122,6 +122,34 @@ def test_stop_asks_first_and_cancels_the_second_time() -> None:
     asyncio.run(main())
 
 
+def test_a_second_job_neither_revokes_the_stop_of_the_first_nor_ends_its_business() -> None:
+    async def main() -> None:
+        panel = model()
+
+        async def send() -> None:
+            await panel.stop_event.wait()
+            await asyncio.sleep(0.02)
+            assert panel.stop_event.is_set(), "the stop was revoked before everything had ended"
+
+        async def look() -> None:
+            await asyncio.sleep(0.001)
+
+        sending = panel.start("send", send)
+        await asyncio.sleep(0.005)
+        await panel.start("look", look)
+        assert panel.busy, "the first one is still sending"
+        panel.stop()
+        assert panel.stopping
+        await asyncio.sleep(0.005)
+        await panel.start("look", look)
+        await sending
+        assert (panel.busy, panel.stopping) == (False, False)
+        assert await panel.start("look", look) is None
+        assert panel.problem == "", "the stop belonged to the jobs before"
+
+    asyncio.run(main())
+
+
 def test_progress_reaches_the_screen_at_most_ten_times_a_second_and_ends_true() -> None:
     async def main() -> int:
         panel, seen = model(), 0
