@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -59,7 +58,8 @@ def register(app: typer.Typer) -> None:
         """送信し、再通知し、応答を集めます。同じシナリオと名簿の開いている訓練があれば続けます。"""
 
         async def main() -> int:
-            from ..drills import DrillKind, load_scenario
+            from ..drills import DrillKind, drill_status, load_scenario
+            from ..drills.conduct import check_may_run
 
             made = load_scenario(scenario)
             async with bench_for_cli() as bench:
@@ -68,10 +68,13 @@ def register(app: typer.Typer) -> None:
                     note(f"開いている訓練 {planned.drill_id} を続けます（新しく始めるには --new）。")
                 for sentence in planned.notes:
                     note(f"注意：{sentence}")
-                if made.kind is DrillKind.ACTUAL:
-                    await _let_actual_go(bench, planned, reason)
-                if made.kind is DrillKind.ACTUAL or not bench.in_sandbox:
+                actual = made.kind is DrillKind.ACTUAL
+                if actual and not reason.strip():
+                    check_may_run(await drill_status(bench.ledger, planned.drill_id))
+                if actual or not bench.in_sandbox:
                     confirm(_question(bench, planned), yes=yes, word=WORDS[made.kind.value])
+                if actual and reason.strip():  # only now: who has not confirmed has approved nothing
+                    await _approve_alone(bench, planned.drill_id, reason)
                 found = await _conduct(bench, planned.drill_id, wait=not no_wait)
             return _say(found, as_json)
 
@@ -89,10 +92,11 @@ def register(app: typer.Typer) -> None:
 
         async def main() -> int:
             from ..drills import approve_drill
+            from ..settings import account_name
 
             async with bench_for_cli(offline=True) as bench:
                 done = await approve_drill(
-                    bench.ledger, drill_id, clock=bench.clock, approved_by=by or _account()
+                    bench.ledger, drill_id, clock=bench.clock, approved_by=by or account_name()
                 )
             text = f"訓練 {drill_id} の送信を {done.approved_by} が承認しました。"
             emit(done.as_json(), text, as_json)
@@ -213,6 +217,7 @@ def register(app: typer.Typer) -> None:
 async def _plan(bench: Workbench, scenario: Path, roster: Path, *, new: bool) -> DrillPlan:
     from ..drills import load_scenario, plan_drill
     from ..roster import read_roster
+    from ..settings import account_name
 
     made, people = load_scenario(scenario), read_roster(roster)
     bar = Bar("宛先を確認しています")
@@ -226,23 +231,19 @@ async def _plan(bench: Workbench, scenario: Path, roster: Path, *, new: bool) ->
         bot_id=bench.bot_id,
         domain_id=bench.domain_id,
         new=new,
-        planned_by=_account(),
+        planned_by=account_name(),
         tell=lambda done, total, _: bar.update(done, total),
     )
     bar.close()
     return planned
 
 
-async def _let_actual_go(bench: Workbench, planned: DrillPlan, reason: str) -> None:
-    """An `actual` goes with a second person's approval, or with one person's reason."""
-    from ..drills import approve_drill, drill_status
-    from ..drills.conduct import check_may_run
+async def _approve_alone(bench: Workbench, drill_id: str, reason: str) -> None:
+    """One person's reason in place of a second person's approval of an `actual`."""
+    from ..drills import approve_drill
+    from ..settings import account_name
 
-    if reason.strip():
-        await approve_drill(
-            bench.ledger, planned.drill_id, clock=bench.clock, approved_by=_account(), reason=reason
-        )
-    check_may_run(await drill_status(bench.ledger, planned.drill_id))
+    await approve_drill(bench.ledger, drill_id, clock=bench.clock, approved_by=account_name(), reason=reason)
 
 
 async def _conduct(bench: Workbench, drill_id: str, *, wait: bool) -> DrillResult:
@@ -275,13 +276,6 @@ def _say(found: DrillResult, as_json: bool) -> int:
         note(sentence)
     emit(found.as_json(), found.render_text, as_json)
     return 0 if found.ok else 1
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "unknown"
 
 
 def _where(bench: Workbench) -> str:

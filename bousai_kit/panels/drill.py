@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import getpass
 import os
 import time
 from functools import partial
@@ -15,6 +13,7 @@ import traitlets as tl
 from bousai_kit.errors import DrillGuardError, InputError
 from bousai_kit.panels.base import PanelModel, Report, remembered
 from bousai_kit.panels.view import Panel
+from bousai_kit.settings import account_name
 
 if TYPE_CHECKING:
     from bousai_kit.drills import DrillPlan, DrillResult, DrillState
@@ -157,7 +156,7 @@ class DrillModel(PanelModel):
             home=bench.home,
             bot_id=bench.bot_id,
             domain_id=bench.domain_id,
-            planned_by=_account(),
+            planned_by=account_name(),
             tell=self.tell,
         )
         self.notes = list(plan.notes)
@@ -180,7 +179,7 @@ class DrillModel(PanelModel):
         if self.blockers:
             raise DrillGuardError(self.blockers[0], hint="")
         if self.is_actual and self._approval is None:
-            who, why = _account(), self.reason
+            who, why = account_name(), self.reason
             await approve_drill(bench.ledger, self.drill_id, clock=bench.clock, approved_by=who, reason=why)
         conductor = Conductor(
             plan=self.plan,
@@ -379,9 +378,3 @@ class DrillPanel(Panel):
     async def check(self) -> Report:
         """Unattended: conduct the whole drill and judge; in front of a person: judge what is there."""
         return await self.run() if self.model.unattended else self.report()
-
-
-def _account() -> str:
-    with contextlib.suppress(OSError, KeyError, ImportError):
-        return getpass.getuser()
-    return "unknown"

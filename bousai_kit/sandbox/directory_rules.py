@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "managed",
     "noted",
     "resolve",
+    "same_domain",
     "unique_key",
 ]
 
@@ -118,6 +119,13 @@ def known_domain(call: Call, fields: dict[str, Any], path: str = "domainId") -> 
     if value not in call.tenant.domains:
         raise denied()
     return value
+
+
+def same_domain(call: Call, fields: dict[str, Any], before: Mapping[str, Any], advice: str = "") -> None:
+    """An update may name the domain (a PUT has to), and never another one."""
+    named = call.operation.method != "PATCH" or fields.get("domainId") is not None
+    if named and known_domain(call, fields) != before["domainId"]:
+        raise bad(f"domainId cannot be changed{advice}.")
 
 
 def resolve(call: Call, table: str, value: Any, path: str) -> str:

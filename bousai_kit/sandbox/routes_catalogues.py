@@ -18,6 +18,7 @@ from bousai_kit.sandbox.directory_rules import (
     known_domain,
     managed,
     noted,
+    same_domain,
     unique_key,
 )
 from bousai_kit.sandbox.directory_state import feature_on
@@ -127,9 +128,7 @@ def _updating(kind: Kind) -> Handler:
         managed(call)
         partial = call.operation.method == "PATCH"
         before, fields = _the_entry(call, kind), call.json()
-        named = not partial or fields.get("domainId") is not None
-        if named and known_domain(call, fields) != before["domainId"]:
-            raise bad("domainId cannot be changed.")
+        same_domain(call, fields, before)
         entry = _read(kind, fields, before, partial=partial)
         _unique(call, kind, entry)
         put(call.tenant, kind.table, entry[kind.id], entry)

@@ -18,6 +18,7 @@ from bousai_kit.sandbox.directory_rules import (
     managed,
     noted,
     resolve,
+    same_domain,
     unique_key,
 )
 from bousai_kit.sandbox.directory_state import find_user
@@ -184,10 +185,7 @@ def _update(call: Call) -> Reply:
     managed(call)
     partial = call.operation.method == "PATCH"
     before, fields = _the_group(call), call.json()
-    if (not partial or fields.get("domainId") is not None) and known_domain(call, fields) != before[
-        "domainId"
-    ]:
-        raise bad("domainId cannot be changed.")
+    same_domain(call, fields, before)
     group = _read(call, fields, before, partial=partial)
     _unique(call, group)
     opened, closed = (

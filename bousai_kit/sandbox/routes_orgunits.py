@@ -16,6 +16,7 @@ from bousai_kit.sandbox.directory_rules import (
     managed,
     noted,
     resolve,
+    same_domain,
     unique_key,
 )
 from bousai_kit.sandbox.directory_state import put_user, unit_entry
@@ -227,10 +228,7 @@ def _update(call: Call) -> Reply:
     managed(call)
     partial = call.operation.method == "PATCH"
     before, fields = _the_unit(call), call.json()
-    if (not partial or fields.get("domainId") is not None) and known_domain(call, fields) != before[
-        "domainId"
-    ]:
-        raise bad("domainId cannot be changed.")
+    same_domain(call, fields, before)
     unit = _read(call, fields, before, partial=partial)
     needed = not partial or "email" in fields or call.choices.patch_orgunit_needs_email
     if needed and not (unit["email"] if not call.choices.patch_orgunit_needs_email else fields.get("email")):

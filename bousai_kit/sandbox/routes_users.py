@@ -16,6 +16,7 @@ from bousai_kit.sandbox.directory_rules import (
     known_domain,
     managed,
     noted,
+    same_domain,
 )
 from bousai_kit.sandbox.directory_state import (
     blank_user,
@@ -166,10 +167,7 @@ def _get(call: Call) -> Reply:
 def _update(call: Call) -> Reply:
     partial = call.operation.method == "PATCH"
     before, fields = writable_user(call), call.json()
-    if not partial or fields.get("domainId") is not None:
-        domain_id = known_domain(call, fields)
-        if domain_id != before["domainId"]:
-            raise bad("domainId cannot be changed; move the member.")
+    same_domain(call, fields, before, "; move the member")
     if fields.get("passwordConfig") is not None and call.choices.password_on_update is not None:
         raise ApiFault(*call.choices.password_on_update)
     user = read_user(call, fields, before, partial=partial)

@@ -33,10 +33,11 @@ from bousai_kit.errors import ConfigError
 from bousai_kit.settings.files import from_dotenv, from_toml, toml_values
 from bousai_kit.settings.hosts import is_loopback_host
 from bousai_kit.settings.keys import read_private_key
-from bousai_kit.settings.values import NAMES, READERS, variable
+from bousai_kit.settings.values import NAMES, READERS, account_name, variable
 
 __all__ = [
     "Settings",
+    "account_name",
     "is_loopback_host",
     "isolated_settings",
     "load_settings",

@@ -5,6 +5,8 @@ Each reader raises ValueError with a Japanese reason that never holds the text.
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -16,13 +18,20 @@ from pydantic import SecretStr
 from bousai_kit.clock import parse_time_scale
 from bousai_kit.settings.hosts import is_loopback_host
 
-__all__ = ["NAMES", "READERS", "SECRETS", "variable"]
+__all__ = ["NAMES", "READERS", "SECRETS", "account_name", "variable"]
 
 SECRETS = ("client_secret", "private_key_passphrase", "bot_secret", "receiver_token", "line_channel_token")
 """Settings that may never stand in ``bousai.toml``."""
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _HOST = re.compile(rf"(?:\.?{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::[0-9]{{1,5}})?")
+
+
+def account_name() -> str:
+    """The account of whoever sits at this machine, "unknown" where it has none."""
+    with contextlib.suppress(OSError, KeyError, ImportError):
+        return getpass.getuser()
+    return "unknown"
 
 
 def variable(name: str) -> str:
