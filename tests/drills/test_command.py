@@ -93,6 +93,7 @@ def test_a_real_one_from_the_command_line(city: Path, capsys: pytest.CaptureFixt
     code, approved, _ = bousai(capsys, "drill", "approve", drill_id, "--by", "900002")
     assert code == 0
     assert approved.keys() >= {"drill_id", "approved_by", "approved_at"}
+    assert approved["approved_by"] == "900002", "a reason that was not confirmed is none"
     code, ran, _ = bousai(capsys, *args, "--yes")
     assert (code, ran["sent"]) == (0, ran["recipients"])
     exercise = bousai(capsys, "drill", "plan", str(city / "s.yaml"), "--roster", str(city / "r.csv"))[1]
