@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,10 +92,11 @@ def register(app: typer.Typer) -> None:
 
         async def main() -> int:
             from ..drills import approve_drill
+            from ..settings import account_name
 
             async with bench_for_cli(offline=True) as bench:
                 done = await approve_drill(
-                    bench.ledger, drill_id, clock=bench.clock, approved_by=by or _account()
+                    bench.ledger, drill_id, clock=bench.clock, approved_by=by or account_name()
                 )
             text = f"訓練 {drill_id} の送信を {done.approved_by} が承認しました。"
             emit(done.as_json(), text, as_json)
@@ -217,6 +217,7 @@ def register(app: typer.Typer) -> None:
 async def _plan(bench: Workbench, scenario: Path, roster: Path, *, new: bool) -> DrillPlan:
     from ..drills import load_scenario, plan_drill
     from ..roster import read_roster
+    from ..settings import account_name
 
     made, people = load_scenario(scenario), read_roster(roster)
     bar = Bar("宛先を確認しています")
@@ -230,7 +231,7 @@ async def _plan(bench: Workbench, scenario: Path, roster: Path, *, new: bool) ->
         bot_id=bench.bot_id,
         domain_id=bench.domain_id,
         new=new,
-        planned_by=_account(),
+        planned_by=account_name(),
         tell=lambda done, total, _: bar.update(done, total),
     )
     bar.close()
@@ -240,8 +241,9 @@ async def _plan(bench: Workbench, scenario: Path, roster: Path, *, new: bool) ->
 async def _approve_alone(bench: Workbench, drill_id: str, reason: str) -> None:
     """One person's reason in place of a second person's approval of an `actual`."""
     from ..drills import approve_drill
+    from ..settings import account_name
 
-    await approve_drill(bench.ledger, drill_id, clock=bench.clock, approved_by=_account(), reason=reason)
+    await approve_drill(bench.ledger, drill_id, clock=bench.clock, approved_by=account_name(), reason=reason)
 
 
 async def _conduct(bench: Workbench, drill_id: str, *, wait: bool) -> DrillResult:
@@ -274,13 +276,6 @@ def _say(found: DrillResult, as_json: bool) -> int:
         note(sentence)
     emit(found.as_json(), found.render_text, as_json)
     return 0 if found.ok else 1
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "unknown"
 
 
 def _where(bench: Workbench) -> str:
