@@ -96,7 +96,16 @@ def register(app: typer.Typer) -> None:
 
             async with bench_for_cli(offline=True) as bench:
                 done = await approve_drill(
-                    bench.ledger, drill_id, clock=bench.clock, approved_by=by or account_name()
+                    bench.ledger,
+                    drill_id,
+                    clock=bench.clock,
+                    approved_by=by or account_name(),
+                    at_console=not by,
+                )
+            if done.same_account:
+                note(
+                    "注意：計画した人と同じ利用者名です。別の人が承認したことを確かめてください"
+                    "（次からは --by に承認した人の職員番号を指定できます）。"
                 )
             text = f"訓練 {drill_id} の送信を {done.approved_by} が承認しました。"
             emit(done.as_json(), text, as_json)

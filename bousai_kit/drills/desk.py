@@ -45,6 +45,7 @@ class Approval:
     approved_by: str
     approved_at: datetime
     reason: str = ""
+    same_account: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Keys of ``drill approve --json``."""
@@ -99,7 +100,13 @@ def _summary(state: DrillState) -> DrillSummary:
 
 
 async def approve_drill(
-    ledger: Ledger, drill_id: str, *, clock: Clock, approved_by: str, reason: str = ""
+    ledger: Ledger,
+    drill_id: str,
+    *,
+    clock: Clock,
+    approved_by: str,
+    reason: str = "",
+    at_console: bool = False,
 ) -> Approval:
     """Record a second person's confirmation of an `actual`, or one person's reason at 3 a.m.
 
@@ -109,6 +116,9 @@ async def approve_drill(
         An account or a staff number, never a name.
     reason : str
         Why nobody else confirms.
+    at_console : bool
+        `approved_by` is the account of this console and not a person's own word: duty accounts are shared,
+        so the planner's account is accepted and recorded as the same (``same_account``).
 
     Raises
     ------
@@ -126,14 +136,17 @@ async def approve_drill(
         raise DrillClosed(f"訓練 {drill_id} は終了しています。")
     if not approved_by.strip():
         raise DrillGuardError("承認する人が分かりません。", hint="--by に職員番号を指定してください。")
-    if not reason.strip() and approved_by.strip() == state.plan.get("planned_by"):
+    same = approved_by.strip() == state.plan.get("planned_by")
+    if same and not reason.strip() and not at_console:
         raise DrillGuardError(
             "計画した人は、2 人目として承認できません。",
             hint="別の人なら --by に職員番号を、誰もいなければ drill run の --reason に理由を書きます。",
         )
-    body = {"approved_by": approved_by.strip()[:100], "at": clock.now().isoformat()}
+    body: dict[str, Any] = {"approved_by": approved_by.strip()[:100], "at": clock.now().isoformat()}
     if reason.strip():
         body["reason"] = reason.strip()[:500]
+    if same:
+        body["same_account"] = True
     await ledger.append(
         f"drill:{drill_id}", "drill.approved", drill_id, body, once=f"drill:{drill_id}:approved"
     )
@@ -144,6 +157,7 @@ async def approve_drill(
         str(state.approval.get("approved_by", "")),
         datetime.fromisoformat(str(state.approval["at"])),
         str(state.approval.get("reason", "")),
+        bool(state.approval.get("same_account", False)),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bousai_kit import cli
+from bousai_kit.settings import account_name
 from tests.drills.stage import SAFETY, found
 
 ROOT = Path(__file__).parent.parent.parent
@@ -88,7 +89,7 @@ def test_a_real_one_from_the_command_line(city: Path, capsys: pytest.CaptureFixt
     drill_id = bousai(capsys, "drill", "list")[1]["drills"][0]["drill_id"]
     code, _, _ = bousai(capsys, *args, "--reason", "当直 1 名のため")
     assert code == 3, "a reason does not replace the confirmation"
-    code, said, _ = bousai(capsys, "drill", "approve", drill_id)
+    code, said, _ = bousai(capsys, "drill", "approve", drill_id, "--by", account_name())
     assert (code, "2 人目" in said["error"]) == (3, True), "who planned it is no second person"
     code, approved, _ = bousai(capsys, "drill", "approve", drill_id, "--by", "900002")
     assert code == 0
@@ -98,6 +99,18 @@ def test_a_real_one_from_the_command_line(city: Path, capsys: pytest.CaptureFixt
     assert (code, ran["sent"]) == (0, ran["recipients"])
     exercise = bousai(capsys, "drill", "plan", str(city / "s.yaml"), "--roster", str(city / "r.csv"))[1]
     assert cli.main(["drill", "approve", exercise["drill_id"]]) == 3
+
+
+def test_a_shared_duty_account_may_approve_and_the_record_says_so(
+    city: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = (str(city / "actual.yaml"), "--roster", str(city / "r.csv"))
+    drill_id = bousai(capsys, "drill", "plan", *args)[1]["drill_id"]
+    code, approved, err = bousai(capsys, "drill", "approve", drill_id)
+    assert (code, approved["same_account"]) == (0, True)
+    assert "同じ利用者名" in err
+    code, ran, _ = bousai(capsys, "drill", "run", *args, "--no-wait", "--yes")
+    assert (code, ran["sent"]) == (0, ran["recipients"])
 
 
 def test_one_person_with_a_reason_may_go_at_three_in_the_morning(
