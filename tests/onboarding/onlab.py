@@ -133,13 +133,18 @@ def _differences(tenant: Any, user: dict[str, Any], person: Person) -> list[str]
 
 def _wrong_passwords(bench: Workbench, plan: Plan) -> list[str]:
     secret = PlanSecret(bench.home, plan.plan_id).read()
-    wrong = []
+    wrong, tried = [], 0
     for item in plan.creates:
         number = item.person.staff_number
         user = find_user(bench.sandbox.tenant, item.person.login_id)  # type: ignore[union-attr]
+        if user is not None and not user["isPending"]:
+            continue  # has logged in and chosen an own password
+        tried += 1
         password = derive_password(secret, plan.plan_id, number)
         if user is None or attempt_login(bench.sandbox, user, password) != "change":  # type: ignore[arg-type]
             wrong.append(f"{number}: the slip's password does not open the account")
+    if plan.creates and not tried:
+        wrong.append("everybody has logged in already: no slip could be tried")
     return wrong
 
 
