@@ -5,13 +5,13 @@ Only ever on profile ``sandbox``; what is there already is left as it is.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bousai_kit.clock import in_thread
 from bousai_kit.errors import GuardError
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ async def ensure_onboarded(
     RosterError
         The roster cannot be used.
     """
-    from bousai_kit.onboarding.apply import apply_plan
     from bousai_kit.onboarding.plan import build_plan
     from bousai_kit.onboarding.plan_file import prepare_plan
     from bousai_kit.onboarding.tenant_view import read_tenant
     from bousai_kit.roster import read_roster, require_ok
+    from bousai_kit.steps import apply_on
 
     _only_in_the_sandbox(bench)
     members = 0
@@ -65,19 +65,11 @@ async def ensure_onboarded(
         if members:
             return 0
     orgunits = Path(orgunits_path) if orgunits_path is not None else None
-    roster = await asyncio.to_thread(read_roster, Path(roster_path), orgunits=orgunits)
+    roster = await in_thread(bench.clock, lambda: read_roster(Path(roster_path), orgunits=orgunits))
     require_ok(roster)
     view = await read_tenant(bench.client, domain_id=bench.domain_id)
     plan = prepare_plan(build_plan(roster, view), bench.home)
-    result = await apply_plan(
-        plan,
-        client=bench.client,
-        ledger=bench.ledger,
-        clock=bench.clock,
-        home=bench.home,
-        domain_id=bench.domain_id,
-        tell=tell,
-    )
+    result = await apply_on(bench, plan, tell=tell)
     await let_everybody_log_in(bench)
     return result.created
 
@@ -135,32 +127,19 @@ async def ensure_drill(
     ScenarioError, RosterError
         A file cannot be used.
     """
-    from bousai_kit.drills import Conductor, close_drill, list_drills, load_scenario, plan_drill
+    from bousai_kit.drills import close_drill, list_drills, load_scenario
     from bousai_kit.drills.state import DrillState
     from bousai_kit.roster import read_roster
+    from bousai_kit.steps import conductor_on, plan_on
 
     found = await list_drills(bench.ledger)
     if found:
         return found[0].drill_id
     _only_in_the_sandbox(bench)
-    plan = await plan_drill(
-        await asyncio.to_thread(load_scenario, Path(scenario_path)),
-        await asyncio.to_thread(read_roster, Path(roster_path)),
-        client=bench.client,
-        ledger=bench.ledger,
-        clock=bench.clock,
-        home=bench.home,
-        bot_id=bench.bot_id,
-        domain_id=bench.domain_id,
-    )
-    conductor = Conductor(
-        plan=plan,
-        client=bench.client,
-        ledger=bench.ledger,
-        clock=bench.clock,
-        home=bench.home,
-        bot_id=bench.bot_id,
-    )
+    scenario = await in_thread(bench.clock, lambda: load_scenario(Path(scenario_path)))
+    roster = await in_thread(bench.clock, lambda: read_roster(Path(roster_path)))
+    plan = await plan_on(bench, scenario, roster)
+    conductor = conductor_on(bench, plan.drill_id)
 
     def told(state: DrillState) -> None:
         if tell is not None:

@@ -29,6 +29,7 @@ FLOORS = {  # higher numbers may import lower ones
     "watch": 3,
     "receiving": 4,
     "rehearsal": 4,
+    "steps": 4,
     "workbench": 4,
     "doctor": 4,
     "lab": 5,

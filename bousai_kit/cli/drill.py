@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -179,7 +178,8 @@ def register(app: typer.Typer) -> None:
         """届いたか不明な送信を、本人の応答とログで確定します（送信しません）。"""
 
         async def main() -> int:
-            from ..drills import drill_status, settle_drill
+            from ..drills import drill_status
+            from ..steps import settle_on
 
             async with bench_for_cli() as bench:
                 await drill_status(bench.ledger, drill_id)
@@ -189,18 +189,7 @@ def register(app: typer.Typer) -> None:
                     bar.label = sentence
                     bar.update(round(done), round(total))
 
-                async with bench.receiving():
-                    found = await settle_drill(
-                        drill_id,
-                        ledger=bench.ledger,
-                        clock=bench.clock,
-                        archive=bench.archive,
-                        fetch=partial(bench.fetch_log, "message-contents"),
-                        home=bench.home,
-                        log_delay_s=bench.log_delay_s,
-                        client=bench.client,
-                        tell=tell,
-                    )
+                found = await settle_on(bench, drill_id, tell=tell)
                 bar.close()
             return _say(found, as_json)
 
@@ -224,21 +213,17 @@ def register(app: typer.Typer) -> None:
 
 
 async def _plan(bench: Workbench, scenario: Path, roster: Path, *, new: bool) -> DrillPlan:
-    from ..drills import load_scenario, plan_drill
+    from ..drills import load_scenario
     from ..roster import read_roster
     from ..settings import account_name
+    from ..steps import plan_on
 
     made, people = load_scenario(scenario), read_roster(roster)
     bar = Bar("宛先を確認しています")
-    planned = await plan_drill(
+    planned = await plan_on(
+        bench,
         made,
         people,
-        client=bench.client,
-        ledger=bench.ledger,
-        clock=bench.clock,
-        home=bench.home,
-        bot_id=bench.bot_id,
-        domain_id=bench.domain_id,
         new=new,
         planned_by=account_name(),
         tell=lambda done, total, _: bar.update(done, total),
@@ -256,16 +241,9 @@ async def _approve_alone(bench: Workbench, drill_id: str, reason: str) -> None:
 
 
 async def _conduct(bench: Workbench, drill_id: str, *, wait: bool) -> DrillResult:
-    from ..drills import Conductor
+    from ..steps import conductor_on
 
-    conductor = Conductor(
-        drill_id=drill_id,
-        client=bench.client,
-        ledger=bench.ledger,
-        clock=bench.clock,
-        home=bench.home,
-        bot_id=bench.bot_id,
-    )
+    conductor = conductor_on(bench, drill_id)
     bar = Bar("送信", 0)
 
     def tell(state: DrillState) -> None:

@@ -81,8 +81,9 @@ def register(app: typer.Typer) -> None:
         """計画を実行します。途中で止まっても、同じコマンドで続きから再開します。"""
 
         async def main() -> int:
-            from ..onboarding import apply_plan, load_plan
+            from ..onboarding import load_plan
             from ..rehearsal import let_a_day_pass
+            from ..steps import apply_on
 
             made = load_plan(plan)
             async with bench_for_cli() as bench:
@@ -90,15 +91,7 @@ def register(app: typer.Typer) -> None:
                 confirm(question, yes=yes or bench.in_sandbox)
                 bar = Bar("登録", made.calls)
                 try:
-                    result = await apply_plan(
-                        made,
-                        client=bench.client,
-                        ledger=bench.ledger,
-                        clock=bench.clock,
-                        home=bench.home,
-                        domain_id=bench.domain_id,
-                        tell=bar.update,
-                    )
+                    result = await apply_on(bench, made, tell=bar.update)
                 finally:
                     bar.close()
                 if waited := await let_a_day_pass(bench, result.apply_id):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,8 +131,9 @@ class DrillModel(PanelModel):
     async def make_plan(self) -> DrillPlan:
         """Look who can be reached, by which way; nothing is sent. An open drill is gone on with."""
         from bousai_kit.clock import in_thread
-        from bousai_kit.drills import drill_status, load_scenario, plan_drill
+        from bousai_kit.drills import drill_status, load_scenario
         from bousai_kit.roster import read_roster
+        from bousai_kit.steps import plan_on
 
         bench = self.bench
         scenario_file = self._file(self.scenario_path, "シナリオ")
@@ -147,18 +147,7 @@ class DrillModel(PanelModel):
             units = self._folder / self._orgunits if self._orgunits else None
             await ensure_onboarded(bench, roster_file, units, self.tell)
         self.tell(0, 0, "宛先を確認しています…")
-        plan = await plan_drill(
-            scenario,
-            roster,
-            client=bench.client,
-            ledger=bench.ledger,
-            clock=bench.clock,
-            home=bench.home,
-            bot_id=bench.bot_id,
-            domain_id=bench.domain_id,
-            planned_by=account_name(),
-            tell=self.tell,
-        )
+        plan = await plan_on(bench, scenario, roster, planned_by=account_name(), tell=self.tell)
         self.notes = list(plan.notes)
         self.take(await drill_status(bench.ledger, plan.drill_id))
         self.plan = plan
@@ -173,7 +162,8 @@ class DrillModel(PanelModel):
         DrillGuardError
             Something is in the way.
         """
-        from bousai_kit.drills import Conductor, approve_drill, drill_status
+        from bousai_kit.drills import approve_drill, drill_status
+        from bousai_kit.steps import conductor_on
 
         bench = self.bench
         if self.blockers:
@@ -181,14 +171,7 @@ class DrillModel(PanelModel):
         if self.is_actual and self._approval is None:
             who, why = account_name(), self.reason
             await approve_drill(bench.ledger, self.drill_id, clock=bench.clock, approved_by=who, reason=why)
-        conductor = Conductor(
-            plan=self.plan,
-            client=bench.client,
-            ledger=bench.ledger,
-            clock=bench.clock,
-            home=bench.home,
-            bot_id=bench.bot_id,
-        )
+        conductor = conductor_on(bench, self.drill_id)
         try:
             async with bench.receiving():
                 result = await conductor.run(self.stop_event, self._live)
@@ -200,22 +183,16 @@ class DrillModel(PanelModel):
 
     async def settle(self) -> DrillResult:
         """Find out from answers and logs what has arrived; sends nothing."""
-        from bousai_kit.drills import drill_status, settle_drill
+        from bousai_kit.drills import drill_status
+        from bousai_kit.steps import settle_on
 
         bench = self.bench
-        async with bench.receiving():
-            result = await settle_drill(
-                self.drill_id,
-                ledger=bench.ledger,
-                clock=bench.clock,
-                archive=bench.archive,
-                fetch=partial(bench.fetch_log, "message-contents"),
-                home=bench.home,
-                log_delay_s=bench.log_delay_s,
-                client=bench.client,
-                stop=self.stop_event,
-                tell=lambda done, total, text: self.tell(round(done), round(total), text),
-            )
+        result = await settle_on(
+            bench,
+            self.drill_id,
+            stop=self.stop_event,
+            tell=lambda done, total, text: self.tell(round(done), round(total), text),
+        )
         self.take(await drill_status(bench.ledger, self.drill_id))
         self.notes = list(result.notes)
         self.tell(0, 0)

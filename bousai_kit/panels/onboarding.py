@@ -187,21 +187,11 @@ class OnboardingModel(PanelModel):
         GuardError
             Something is in the way.
         """
-        from bousai_kit.onboarding import apply_plan
+        from bousai_kit.steps import apply_on
 
         if self.blockers:
             raise GuardError(self.blockers[0], hint="")
-        bench = self.bench
-        result = await apply_plan(
-            self.plan,
-            client=bench.client,
-            ledger=bench.ledger,
-            clock=bench.clock,
-            home=bench.home,
-            domain_id=bench.domain_id,
-            stop=self.stop_event,
-            tell=self.tell,
-        )
+        result = await apply_on(self.bench, self.plan, stop=self.stop_event, tell=self.tell)
         self.result = result
         return result
 

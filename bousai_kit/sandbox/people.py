@@ -41,11 +41,15 @@ FIRST_LOGIN = "people.first_login"
 # -- who they are -----------------------------------------------------------------------------------
 
 
+def _hint(person: Any) -> dict[str, str]:
+    """What the tenant keeps of a person of a roster."""
+    return {"d": person.device_os, "r": person.hq_role, "w": person.ward, "p": person.position}
+
+
 def learn(tenant: Tenant, people: Sequence[Any]) -> None:
     """Tell the tenant about people of a roster: device, role in the headquarters, ward, position."""
     for person in people:
-        hint = {"d": person.device_os, "r": person.hq_role, "w": person.ward, "p": person.position}
-        tenant.put("people", person.staff_number, hint)
+        tenant.put("people", person.staff_number, _hint(person))
     tenant.caches.pop("people:profiles", None)
 
 
@@ -81,19 +85,9 @@ def _sample_hints(tenant: Tenant) -> dict[str, dict[str, str]]:
     """Devices and roles of the sample roster, whose people the sandbox knows without being told."""
     cached: dict[str, dict[str, str]] | None = tenant.caches.get("people:sample")
     if cached is None:
-        cached = {}
-        try:
-            from bousai_kit.roster import sample_roster
+        from bousai_kit.roster import sample_roster
 
-            for person in sample_roster(200).people:
-                cached[person.staff_number] = {
-                    "d": person.device_os,
-                    "r": person.hq_role,
-                    "w": person.ward,
-                    "p": person.position,
-                }
-        except Exception:  # a city without the sample files
-            cached = {}
+        cached = {person.staff_number: _hint(person) for person in sample_roster(200).people}
         tenant.caches["people:sample"] = cached
     return cached
 

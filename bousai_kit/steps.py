@@ -1,0 +1,105 @@
+"""The steps that commands, panels and rehearsals share: a trade's function, given what a workbench holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bousai_kit.drills import Conductor, DrillPlan, DrillResult, Scenario
+    from bousai_kit.onboarding import ApplyResult
+    from bousai_kit.onboarding.items import Plan
+    from bousai_kit.roster import Roster
+    from bousai_kit.workbench import Workbench
+
+__all__ = ["apply_on", "conductor_on", "plan_on", "settle_on"]
+
+
+async def apply_on(
+    bench: Workbench,
+    plan: Plan,
+    *,
+    stop: asyncio.Event | None = None,
+    tell: Callable[[int, int, str], None] | None = None,
+) -> ApplyResult:
+    """`bousai_kit.onboarding.apply_plan` on this bench."""
+    from bousai_kit.onboarding import apply_plan
+
+    return await apply_plan(
+        plan,
+        client=bench.client,
+        ledger=bench.ledger,
+        clock=bench.clock,
+        home=bench.home,
+        domain_id=bench.domain_id,
+        stop=stop,
+        tell=tell,
+    )
+
+
+async def plan_on(
+    bench: Workbench,
+    scenario: Scenario,
+    roster: Roster,
+    *,
+    new: bool = False,
+    planned_by: str = "",
+    tell: Callable[[int, int, str], None] | None = None,
+) -> DrillPlan:
+    """`bousai_kit.drills.plan_drill` on this bench."""
+    from bousai_kit.drills import plan_drill
+
+    return await plan_drill(
+        scenario,
+        roster,
+        client=bench.client,
+        ledger=bench.ledger,
+        clock=bench.clock,
+        home=bench.home,
+        bot_id=bench.bot_id,
+        domain_id=bench.domain_id,
+        new=new,
+        planned_by=planned_by,
+        tell=tell,
+    )
+
+
+def conductor_on(bench: Workbench, drill_id: str) -> Conductor:
+    """The `bousai_kit.drills.Conductor` of a drill on this bench."""
+    from bousai_kit.drills import Conductor
+
+    return Conductor(
+        drill_id=drill_id,
+        client=bench.client,
+        ledger=bench.ledger,
+        clock=bench.clock,
+        home=bench.home,
+        bot_id=bench.bot_id,
+    )
+
+
+async def settle_on(
+    bench: Workbench,
+    drill_id: str,
+    *,
+    stop: asyncio.Event | None = None,
+    tell: Callable[[float, float, str], None] | None = None,
+) -> DrillResult:
+    """`bousai_kit.drills.settle_drill` on this bench, listening for answers meanwhile."""
+    from bousai_kit.drills import settle_drill
+
+    async with bench.receiving():
+        return await settle_drill(
+            drill_id,
+            ledger=bench.ledger,
+            clock=bench.clock,
+            archive=bench.archive,
+            fetch=partial(bench.fetch_log, "message-contents"),
+            home=bench.home,
+            log_delay_s=bench.log_delay_s,
+            client=bench.client,
+            stop=stop,
+            tell=tell,
+        )
