@@ -125,7 +125,7 @@ def test_second_start_is_silent_and_quick(made: City) -> None:
     assert bare.returncode == 0
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout == "kit 1.0 status 日本語 引数\n"
-    assert (time.monotonic() - middle) - (middle - began) < 1.0
+    assert (time.monotonic() - middle) < 3.0 + 5 * (middle - began)
 
 
 @posix_only
