@@ -19,7 +19,7 @@ from bousai_kit.roster.model import Person, Roster, RosterUnit, roster_rows, uni
 from bousai_kit.roster.sample_city import BUREAUS, FIRST, OFFICES, SECOND, SURNAMES, WARDS
 from bousai_kit.tables import csv_bytes, write_csv
 
-__all__ = ["LARGEST", "SAMPLE", "sample_roster", "sample_units", "write_sample"]
+__all__ = ["LARGEST", "SAMPLE", "sample_people", "sample_roster", "sample_units", "write_sample"]
 
 SAMPLE = Path(__file__).parent.parent.parent / "roster" / "sample_roster.csv"
 LARGEST = len(SURNAMES) * len(FIRST) * len(SECOND)  # 30,000 different names, and as many telephone numbers
@@ -97,9 +97,14 @@ def _posts() -> tuple[_Post, ...]:
     return tuple(posts)
 
 
+@lru_cache(maxsize=1)
+def _places() -> tuple[RosterUnit, ...]:
+    return tuple(unit for unit in sample_units() if unit.ward or unit.bureau)
+
+
 def _generated(number: int) -> _Post:
     """A post beyond the 200: staff of wards and bureaus in turn."""
-    places = [unit for unit in sample_units() if unit.ward or unit.bureau]
+    places = _places()
     unit = places[number * 7 % len(places)]
     position = ("係員", "係員", "主任", "係員", "係長")[number // len(places) % 5]
     return _Post(unit.code, position, "", unit.ward, unit.bureau)
@@ -150,7 +155,7 @@ def _everybody(people: int) -> Iterator[Person]:
         yield _person(number, post, names)
 
 
-def sample_roster(people: int = 200) -> Roster:
+def sample_people(people: int = 200) -> tuple[Person, ...]:
     """The first so many people of the sample city: the shipped 200, and generated ones beyond.
 
     Parameters
@@ -167,7 +172,18 @@ def sample_roster(people: int = 200) -> Roster:
         raise InputError(
             f"見本の名簿は {LARGEST:,} 人までです（指定: {people:,}）。", hint="人数を減らしてください。"
         )
-    roster = Roster(people=tuple(_everybody(people)), units=sample_units())
+    return tuple(_everybody(people))
+
+
+def sample_roster(people: int = 200) -> Roster:
+    """The same people as a roster, with header and hash as if it had been read from its CSV.
+
+    Raises
+    ------
+    InputError
+        More people than there are different names.
+    """
+    roster = Roster(people=sample_people(people), units=sample_units())
     header, rows = roster_rows(roster)
     digest = hashlib.sha256(csv_bytes(header, rows)).hexdigest()
     return replace(roster, header=header, sha256=digest)

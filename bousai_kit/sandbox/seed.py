@@ -54,9 +54,9 @@ def found_tenant(*, seed: int, now: datetime, people: int = 0, domain_id: int = 
         if found is not None:
             found(tenant, now)
     if people:
-        from bousai_kit.roster import sample_roster
+        from bousai_kit.roster.sample import sample_people, sample_units
 
-        _settle(tenant, sample_roster(people), now)
+        _settle(tenant, sample_people(people), sample_units(), now)
     return tenant
 
 
@@ -78,14 +78,14 @@ def pending_rows(people: int) -> frozenset[int]:
 # -- members of a roster ----------------------------------------------------------------------------
 
 
-def _settle(tenant: Tenant, roster: Any, now: datetime) -> None:
+def _settle(tenant: Tenant, members: Sequence[Any], places: Sequence[Any], now: datetime) -> None:
     """Org units, positions and members as an onboarding of this roster leaves them."""
     from bousai_kit.sandbox import people as staff
 
-    units = _place_units(tenant, roster.units)
+    units = _place_units(tenant, places)
     positions: dict[str, str] = {}
-    pending = pending_rows(len(roster.people))
-    for row, person in enumerate(roster.people):
+    pending = pending_rows(len(members))
+    for row, person in enumerate(members):
         unit = units.get(person.orgunit_code)
         new_user(
             tenant,
@@ -103,7 +103,7 @@ def _settle(tenant: Tenant, roster: Any, now: datetime) -> None:
             cellPhone=person.phone or None,
             privateEmail=person.private_email or None,
         )
-    staff.learn(tenant, roster.people)
+    staff.learn(tenant, members)
 
 
 def _place_units(tenant: Tenant, units: Sequence[Any]) -> dict[str, str]:

@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from bousai_kit.errors import ConfigError
 from bousai_kit.sandbox.tenant import Entity, Tenant
@@ -106,31 +105,35 @@ class Store:
         """Write what has changed and the clock's reading, in one transaction."""
         if not tenant.dirty and now == self._reading:
             return
-        puts: list[tuple[str, str, str]] = []
         gone: list[tuple[str, str]] = []
         changed = dict(tenant.dirty)
-        for table, key, entity in tenant.take_dirty():
-            if entity is None:
-                gone.append((table, key))
-            else:
-                puts.append((table, key, _dump(entity)))
+
+        def puts() -> Iterator[tuple[str, str, str]]:
+            for table, key, entity in tenant.take_dirty():
+                if entity is None:
+                    gone.append((table, key))
+                else:
+                    yield table, key, _dump(entity)
+
         try:
-            self._write(puts, gone, now)
+            self._write(puts(), gone, now)
         except BaseException:
             tenant.dirty = {**changed, **tenant.dirty}
             raise
         self._reading = now
 
-    def _write(self, puts: list[tuple[str, str, str]], gone: list[tuple[str, str]], now: datetime) -> None:
+    def _write(
+        self, puts: Iterator[tuple[str, str, str]], gone: list[tuple[str, str]], now: datetime
+    ) -> None:
+        """All of it or nothing; `gone` is complete once `puts` has been gone through."""
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
-            if puts:
-                db.executemany(
-                    "INSERT INTO entity (tbl, key, body) VALUES (?, ?, ?)"
-                    " ON CONFLICT (tbl, key) DO UPDATE SET body = excluded.body",
-                    puts,
-                )
+            db.executemany(  # one by one: the whole of a large tenant as text would need its memory twice
+                "INSERT INTO entity (tbl, key, body) VALUES (?, ?, ?)"
+                " ON CONFLICT (tbl, key) DO UPDATE SET body = excluded.body",
+                puts,
+            )
             if gone:
                 db.executemany("DELETE FROM entity WHERE tbl = ? AND key = ?", gone)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('reading', ?)", (now.isoformat(),))
@@ -168,8 +171,7 @@ def _later(*readings: str | None) -> datetime | None:
     return max((datetime.fromisoformat(text) for text in readings if text is not None), default=None)
 
 
-def _dump(entity: dict[str, Any]) -> str:
-    return json.dumps(entity, ensure_ascii=False, separators=(",", ":"))
+_dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _unwritable(path: Path) -> ConfigError:
