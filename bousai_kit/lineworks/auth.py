@@ -25,6 +25,7 @@ from bousai_kit.lineworks.retry import (
     judge_absence,
     judge_answer,
 )
+from bousai_kit.lineworks.scopes import find_granted
 from bousai_kit.lineworks.tokens import (
     ServiceAccount,
     Token,
@@ -205,19 +206,22 @@ class Auth:
 
     async def _narrow(self, refusal: AuthRejected) -> Token:
         """One scope that the app lacks refuses the whole request: find those that it has."""
-        granted = []
-        for scope in self._scopes:
+
+        bought: dict[tuple[str, ...], Token] = {}
+
+        async def granted(part: tuple[str, ...]) -> bool:
             try:
-                await self._obtain((scope,))
+                bought[part] = await self._obtain(part)
             except AuthRejected as again:
                 if again.code != "invalid_scope":
                     raise
-            else:
-                granted.append(scope)
-        if not granted:
+            return part in bought
+
+        left = await find_granted(self._scopes, granted)
+        if not left:
             raise refusal
-        token = await self._obtain(tuple(granted))
-        self._purse.scopes = tuple(granted)
+        token = bought[left] if left in bought else await self._obtain(left)
+        self._purse.scopes = left
         return token
 
     async def _obtain(self, scopes: tuple[str, ...]) -> Token:
