@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from bousai_kit.sandbox.bot_state import bot_secret
-from bousai_kit.sandbox.ops import DueHandler
+from bousai_kit.sandbox.ops import Call, DueHandler, Operation, Reply, bad, missing
 
 if TYPE_CHECKING:
     from bousai_kit.sandbox.core import Sandbox
 
-__all__ = ["DUE_HANDLERS", "emit", "issued", "signature", "truth"]
+__all__ = ["DUE_HANDLERS", "OPERATIONS", "emit", "issued", "signature", "truth"]
 
 IN_PROCESS_HOST = "receiver.sandbox.invalid"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HOLD_BACK_S = 60.0
+EVENTS = ("message", "postback", "join", "leave", "joined", "left", "begin", "end")
 
 
 def issued(at: datetime) -> str:
@@ -69,16 +70,18 @@ def emit(
     bot = sandbox.tenant.table("bots").get(bot_id)
     if bot is None or not bot.get("enableCallback") or not bot.get("callbackUrl"):
         return
-    if kind not in sandbox.choices.callback_types:
+    if kind not in (sandbox.tenant.get(f"callback_types:{bot_id}") or sandbox.choices.callback_types):
         return
     source: dict[str, Any] = {}
     if user:
         source["userId"] = user
     if channel:
         source["channelId"] = channel
-    member = sandbox.tenant.table("users").get(user) or {}
-    source["domainId"] = member.get("domainId", sandbox.tenant.domain_id)
+    owner = sandbox.tenant.table("users").get(user) or sandbox.tenant.table("channels").get(channel) or {}
+    source["domainId"] = owner.get("domainId", sandbox.tenant.domain_id)
     event = {"type": kind, "source": source, "issuedTime": issued(at), **rest}
+    if kind == "join" and sandbox.choices.join_without_fraction:
+        event["issuedTime"] = f"{event['issuedTime'][:19]}Z"
     due = max(at, sandbox.clock.now()) + timedelta(seconds=sandbox.choices.callback_lag_s)
     sandbox.tenant.schedule(due, "callback", {"bot": bot_id, "event": event})
 
@@ -271,4 +274,20 @@ def truth(sandbox: Sandbox) -> dict[str, Any]:
     return {"callbacks": dict(sandbox.tenant.get("callback_counts") or {})}
 
 
+def _switch(call: Call) -> Reply:
+    """``{"events": […]}``: what the Developer Console has on for this bot; empty: the default."""
+    bot_id, events = call.path["botId"], call.json().get("events")
+    if bot_id not in call.tenant.table("bots"):
+        raise missing("Bot not found.")
+    if not isinstance(events, list) or not all(event in EVENTS for event in events):
+        raise bad(f"events must be a list of {', '.join(EVENTS)}.")
+    call.tenant.set(f"callback_types:{bot_id}", events)
+    return Reply(204)
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "admin.events", "PUT", "/bots/{botId}/events", (), _switch, success=204, host="admin", limit="none"
+    ),
+)
 DUE_HANDLERS: dict[str, DueHandler] = {"callback": _due}

@@ -34,6 +34,14 @@ class BotChoices:
     max_file_bytes: int = 20 << 20  # 2 §1.6: a talk setting of the tenant
     download_ticket_s: float = 600.0  # 2 §12.7 SB: life of a download URL
 
+    extensions_blocked_at: str = "message"  # 2 §1.6 [D] of file messages; "both": at the upload too
+    blocked_extensions: tuple[str, ...] = (
+        "bat", "cmd", "com", "cpl", "exe", "scr", "js", "vbs", "wsf", "hta",
+    )  # fmt: skip  # 2 §1.6 [D]: the default, which the administrator edits
+    callback_events: tuple[str, ...] = (
+        "text", "location", "sticker", "image", "file", "audio", "video",
+    )  # fmt: skip  # 2 §1.2 [C]; whether `audio` and `video` are taken: NF
+
     # -- messages (part 2 §2) -----------------------------------------------------------------------
     bot_not_allowed: Refusal = (403, "FORBIDDEN", "The member is not allowed to use the bot.")  # 2 §2.7 SB
     suspended_member: Refusal | None = (
@@ -46,6 +54,10 @@ class BotChoices:
     message_text_limit: int = 1000  # 2 §2.3 NF: `text` of a message action
     uri_limit: int = 1000  # 2 §2.3 NF
     copy_text_limit: int = 1000  # 2 §2.3 NF
+    audio_refused: tuple[str, ...] = ("mp3",)  # 2 §2.2 [C]: extensions of an audio that is refused
+    template_image_bytes: int = 1 << 20  # 2 §1.6, §2.2 [D]: images of templates and quick replies
+    carousel_lines: bool = True  # 2 §2.2 [D]: 4 lines, 2 beside an image or title; SB: counted by line breaks
+    flex_equal_width: bool = True  # 2 §2.5 [D]: bubbles of one carousel have one `size`
     link_limit: int = 1000  # 2 §2.2 NF: `contentText`, `linkText`, `link`
     image_carousel_columns: int = 10  # 2 §2.2 NF
     flex_bubble_bytes: int = 10 << 10  # 2 §2.5 NF
@@ -56,6 +68,9 @@ class BotChoices:
 
     # -- rooms (part 2 §3) --------------------------------------------------------------------------
     room_needs_group_join: bool = False  # NF: whether `enableGroupJoin` is needed to create a room
+    room_of_one: str = (
+        "talk"  # 2 §4.2: a room made for one member is the 1:1 room (`begin`); "room": a room like others
+    )
     push_below: int = 500  # 2 §1.2 [D]: rooms of so many members get no push
 
     # -- callbacks (part 2 §4) ----------------------------------------------------------------------
@@ -66,6 +81,7 @@ class BotChoices:
     callbacks_leave_loopback: bool = False  # SB: a stand-in posts to this machine only
     postback_has_channel_in_1to1: bool = True  # 2 §4.2: listed as required, omission not stated
     join_in_1to1: bool = False  # 2 §4.2 [D]: `join`/`joined` of 1:1 rooms, announced to stop
+    join_without_fraction: bool = False  # 2 §4.2: the sample of `join` has no fraction of a second
     callback_types: tuple[str, ...] = (
         "message", "postback", "join", "leave", "joined", "left", "begin", "end",
     )  # fmt: skip  # 2 §4.1 [D]: each can be switched in the Developer Console
@@ -77,6 +93,9 @@ class BotChoices:
     people_say_rate: float = 0.12  # chance of a typed reply to a plain text in a 1:1 room
 
     # -- logs (part 2 §6, §7) -----------------------------------------------------------------------
+    log_caller: Refusal = (403, "ACCESS_DENIED", "Access is denied.")  # 2 §6.1, §7 [D], status SB
+    log_menu_opened: bool = True  # 2 §6.1, §7 [D]: whether administrators have accepted the console's pop-up
+    file_log_on: bool = False  # 2 §6.1 [H]: file access is logged once that is switched on
     log_delay_s: float = 60.0  # 2 §12.8 SB: until a row appears
     log_retention_days: int = 180  # 2 §6.1 [H]
     file_log_retention_days: int = 31  # 2 §6.1 [H]
@@ -87,6 +106,7 @@ class BotChoices:
     log_date_style: str = (
         "plain"  # 2 §6.3: "plain" 2027-01-17 09:15:42, "slash" 2027/01/17 09:15:42, "iso" with offset
     )
+    log_edition: str = "2026"  # 2 §6.3: "2023" gives audit `message` as before: with the text, other headers
     log_crlf: bool = True  # 2 §12.8 SB
     log_bom: bool = True  # 2 §6.3 [C]
     log_person_blank: bool = True  # 2 §6.3: `name (login)` with or without the blank
@@ -98,4 +118,11 @@ class BotChoices:
     # -- boards, forms (part 2 §9) ------------------------------------------------------------------
     unknown_board: Refusal = (403, "ACCESS_DENIED", "Access is denied.")  # 1 §10.5 [M]
     readers_maximum: int = 5000  # 2 §9.1 [D]
+    readers_gone: bool = True  # 2 §9.1 [D] `userId` may be null; SB: those who read it and were purged
+    board_title_limit: int = 200  # 2 §9.1 NF
+    board_body_limit: int = 200_000  # 2 §9.1 NF
+    post_comments: bool = True  # 2 §9.1 NF: `enableComment` where it is left out
     unknown_form: Refusal = (403, "ACCESS_DENIED", "Access is denied.")  # SB
+
+    # -- security switch (part 2 §10) ---------------------------------------------------------------
+    external_browser_shows_s: float = 0.0  # 2 §10 [D]: in force after 5-10 minutes; in answers: SB at once

@@ -32,6 +32,14 @@ LANGUAGES = ("ja_JP", "ko_KR", "zh_CN", "zh_TW", "en_US")
 EVERYWHERE = frozenset({"message", "uri", "copy"})
 QUICK_ONLY = frozenset({"camera", "cameraRoll", "location"})
 APP_LANGUAGE = "ja_JP"
+_NAMED = {"type", "label", "i18nLabels"}
+_ACTION_KEYS = {
+    "message": {*_NAMED, "text", "postback", "i18nTexts"},
+    "postback": {*_NAMED, "data", "displayText", "i18nDisplayTexts"},
+    "uri": {*_NAMED, "uri"},
+    "copy": {*_NAMED, "copyText"},
+    **dict.fromkeys(QUICK_ONLY, _NAMED),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,7 @@ def action(
     text_required: bool = False,
     display_required: bool = False,
     sends: str = "text",
+    unknown: list[str] | None = None,
 ) -> Tap | None:
     """Check one action object (part 2 §2.3).
 
@@ -154,6 +163,9 @@ def action(
     sends : str
         ``label``: a tapped message action sends its label; ``text``: its text where it has one.
 
+    unknown : list of str, optional
+        Gets the keys that no page of the reference names, as ``action.key``.
+
     Returns
     -------
     Tap or None
@@ -165,6 +177,8 @@ def action(
         raise bad(f"{path}.type is required.")
     if kind not in allowed:
         raise bad(f"{path}.type '{kind[:40]}' is not allowed here.")
+    if unknown is not None:
+        unknown += [f"action.{str(key)[:60]}" for key in fields if key not in _ACTION_KEYS[kind]]
     said = string(fields, "label", path, label, required=label_required) or ""
     said = i18n(fields, "i18nLabels", "label", path, label).get(APP_LANGUAGE, said)
     if kind == "message":

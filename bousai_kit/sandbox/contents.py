@@ -25,12 +25,21 @@ from bousai_kit.sandbox.content_parts import (
 from bousai_kit.sandbox.flex import check_flex
 from bousai_kit.sandbox.ops import bad
 
-__all__ = ["BLOCKED_EXTENSIONS", "TYPES", "Content", "check_content", "extension_allowed"]
+__all__ = ["TYPES", "Content", "File", "check_content", "extension_allowed"]
 
-BLOCKED_EXTENSIONS = frozenset({"bat", "cmd", "com", "cpl", "exe", "scr", "js", "vbs", "wsf", "hta"})
 WITH_POSTBACK = EVERYWHERE | {"postback"}
 IN_QUICK_REPLY = WITH_POSTBACK | QUICK_ONLY
-FileLookup = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An uploaded file as far as messages care: name, and size in bytes."""
+
+    name: str
+    size: int = 0
+
+
+FileLookup = Callable[[str], File | None]
 
 
 @dataclass(slots=True)
@@ -60,7 +69,7 @@ class _Check:
 
     fields: dict[str, Any]
     choices: Choices
-    file_name: FileLookup
+    find_file: FileLookup
     out: Content
 
     def media(self, *, preview: bool, required: bool = True) -> str:
@@ -79,35 +88,37 @@ class _Check:
         url = https(fields, "originalContentUrl", "content", required=True) or ""
         return unquote(urlsplit(url).path).rpartition("/")[2]
 
-    def file(self, fields: dict[str, Any], name: str, path: str) -> str:
-        """The name of an uploaded file."""
+    def file(self, fields: dict[str, Any], name: str, path: str, *, picture: bool = False) -> str:
+        """The name of an uploaded file; a picture of a template has a tighter cap."""
         file_id = string(fields, name, path, 1000)
-        found = self.file_name(file_id or "")
+        found = self.find_file(file_id or "")
         if found is None:
             raise bad(f"{path}.{name} is invalid.")
-        return found
+        if picture and found.size > self.choices.template_image_bytes:
+            raise bad(f"{path}.{name} must be at most {self.choices.template_image_bytes} bytes.")
+        return found.name
 
     def picture(self, fields: dict[str, Any], path: str, *, required: bool = False) -> bool:
         """An image of a template: a URL or a file; whether there is one."""
         if fields.get("fileId") is not None:
-            self.file(fields, "fileId", path)
+            self.file(fields, "fileId", path, picture=True)
             return True
         return https(fields, "originalContentUrl", path, required=required) is not None
 
     def tap(self, value: Any, path: str, **rules: Any) -> None:
         """Check an action and keep what it sends."""
-        found = action(value, path, choices=self.choices, **rules)
+        found = action(value, path, choices=self.choices, unknown=self.out.unknown, **rules)
         if found is not None:
             self.out.taps.append(found)
 
 
-def check_content(value: Any, *, choices: Choices, file_name: FileLookup = lambda file_id: None) -> Content:
+def check_content(value: Any, *, choices: Choices, find_file: FileLookup = lambda file_id: None) -> Content:
     """Check the object below ``content``.
 
     Parameters
     ----------
-    file_name : callable
-        Name of an uploaded file by its id, None when there is none (any more).
+    find_file : callable
+        An uploaded file by its id, None when there is none (any more).
 
     Raises
     ------
@@ -121,17 +132,18 @@ def check_content(value: Any, *, choices: Choices, file_name: FileLookup = lambd
     if not isinstance(kind, str) or kind not in _CHECKS:
         raise bad("content.type is invalid.")
     checker, known = _CHECKS[kind]
-    check = _Check(fields, choices, file_name, Content(kind))
+    check = _Check(fields, choices, find_file, Content(kind))
     checker(check)
     if fields.get("quickReply") is not None:
         _quick_reply(check)
-    check.out.unknown = sorted(str(key)[:60] for key in fields if key not in known and key not in _COMMON)
+    own = {str(key)[:60] for key in fields if key not in known and key not in _COMMON}
+    check.out.unknown = sorted(own.union(check.out.unknown))
     return check.out
 
 
-def extension_allowed(name: str) -> bool:
+def extension_allowed(name: str, choices: Choices) -> bool:
     """Whether the tenant lets such a file pass."""
-    return name.rpartition(".")[2].lower() not in BLOCKED_EXTENSIONS or "." not in name
+    return "." not in name or name.rpartition(".")[2].lower() not in choices.blocked_extensions
 
 
 def _text(check: _Check) -> None:
@@ -154,12 +166,15 @@ def _video(check: _Check) -> None:
 
 
 def _audio(check: _Check) -> None:
-    check.out.shown = f"(音声) {check.media(preview=False)}"
+    name = check.media(preview=False)
+    if "." in name and name.rpartition(".")[2].lower() in check.choices.audio_refused:
+        raise bad("content: audio of this format is not supported.")
+    check.out.shown = f"(音声) {name}"
 
 
 def _file(check: _Check) -> None:
     name = check.media(preview=False)
-    if not extension_allowed(name):
+    if not extension_allowed(name, check.choices):
         raise bad("content: files of this extension are blocked.")
     check.out.shown = f"(ファイル) {name}"
 
@@ -204,7 +219,7 @@ def _list(check: _Check) -> None:
         path = "content.coverData"
         cover = obj(cover, path)
         if cover.get("backgroundFileId") is not None:
-            check.file(cover, "backgroundFileId", path)
+            check.file(cover, "backgroundFileId", path, picture=True)
         https(cover, "backgroundImageUrl", path)
         titles.append(string(cover, "title", path, 1000, required=False) or "")
         string(cover, "subtitle", path, 1000, required=False)
@@ -240,12 +255,20 @@ def _carousel(check: _Check) -> None:
         title = string(column, "title", path, 40, required=False)
         pictured = check.picture(column, path)
         limit = 60 if pictured or title else 120
-        shown.append(string(column, "text", path, limit) or "")
+        text = string(column, "text", path, limit) or ""
+        lines = limit // 30
+        if check.choices.carousel_lines and text.count("\n") >= lines:
+            raise bad(f"{path}.text must be at most {lines} lines.")
+        shown.append(text)
         i18n(column, "i18nTexts", "text", path, limit)
         i18n(column, "i18nTitles", "title", path, 40)
         if column.get("defaultAction") is not None:
             check.tap(
-                column["defaultAction"], f"{path}.defaultAction", allowed=WITH_POSTBACK, label_required=False
+                column["defaultAction"],
+                f"{path}.defaultAction",
+                allowed=WITH_POSTBACK,
+                label_required=False,
+                text_required=True,
             )
         actions = array(column.get("actions"), f"{path}.actions", high=3)
         counts.add(len(actions))
@@ -282,8 +305,10 @@ def _quick_reply(check: _Check) -> None:
         item = obj(entry, here)
         https(item, "imageUrl", here)
         if item.get("imageResourceId") is not None:
-            check.file(item, "imageResourceId", here)
-        i18n(item, "i18nImageUrl", "thumbnailImageUrl", here, 1000)
+            check.file(item, "imageResourceId", here, picture=True)
+        for url in i18n(item, "i18nImageUrl", "thumbnailImageUrl", here, 1000).values():
+            https({"thumbnailImageUrl": url}, "thumbnailImageUrl", f"{here}.i18nImageUrl")
+        i18n(item, "i18nImageResourceIds", "imageResourceId", here, 1000)
         check.tap(
             item.get("action"),
             f"{here}.action",

@@ -23,6 +23,9 @@ def check_flex(value: Any, path: str, choices: Choices) -> Iterator[tuple[str, A
         bubbles = array(fields.get("contents"), f"{path}.contents", high=10)
         if _size(fields) > choices.flex_carousel_bytes:
             raise bad(f"{path} is larger than {choices.flex_carousel_bytes} bytes.")
+        widths = {str(bubble.get("size") or "mega") for bubble in bubbles if isinstance(bubble, dict)}
+        if choices.flex_equal_width and len(widths) > 1:
+            raise bad(f"{path}.contents must be bubbles of the same size.")
         for index, bubble in enumerate(bubbles):
             yield from _bubble(bubble, f"{path}.contents[{index}]", choices)
     elif fields.get("type") == "bubble":

@@ -1,8 +1,8 @@
 """Columns of the exports by service (part 2 §6.3, §7): easy to change, the reference knows only some.
 
-Known: ``auth`` (both), ``message`` (both), ``message-contents`` (Japanese), English of the others [C,
-2022]. The rest is our own reading of the screens (SB); services without known columns get the common
-ones.
+Known: ``auth`` (both, and they differ), ``message`` (both), ``message-contents`` (Japanese), English of the
+others [C, 2022]. The rest is our own reading of the screens (SB); services without known columns get the
+common ones.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from bousai_kit.sandbox.choices import Choices
 
 __all__ = ["COLUMNS", "CONTENTS", "SERVICES", "columns_of"]
 
-Columns = tuple[
-    tuple[str, str, str], ...
-]  # (field, Japanese header, English header), in the order of the file
+Columns = tuple[tuple[str, str, str], ...]
+# (field, Japanese header, English header), in the order of the file; "": not in the file of that language
 CONTENTS = "message-contents"
 
 _COMMON: Columns = (
@@ -27,12 +26,17 @@ _COMMON: Columns = (
 
 COLUMNS: dict[str, Columns] = {
     "auth": (
-        ("text", "説明", "Description"),
-        ("user", "メンバー", "User"),
-        ("at", "日時", "Date"),
-        ("ip", "IPアドレス", "IP Address"),
-        ("method", "ログイン方法", "Login Method"),
-        ("kind", "サービスタイプ", "Service Type"),
+        ("text", "説明", ""),
+        ("user", "メンバー", ""),
+        ("at", "日時", ""),
+        ("ip", "IPアドレス", ""),
+        ("method", "ログイン方法", ""),
+        ("kind", "サービスタイプ", ""),
+        ("at", "", "Date"),
+        ("user", "", "User"),
+        ("text", "", "Description"),
+        ("kind", "", "Service Type"),
+        ("ip", "", "IP Address"),
     ),
     "message": (
         ("at", "日時", "Date"),
@@ -117,6 +121,14 @@ COLUMNS: dict[str, Columns] = {
     ),
 }
 
+EARLIER_MESSAGE: Columns = (  # audit `message` before it lost the text
+    ("at", "日時", "Date"),
+    ("sender", "送信者", "Sender"),
+    ("receiver", "受信者", "Recipient"),
+    ("channel", "トークルームID", ""),
+    ("text", "トーク", "Message"),
+)
+
 SERVICES = (  # the union of all editions (part 2 §6.2)
     "admin", "auth", "board", "home", "bot", "drive", "received-mail", "sent-mail", "deleted-mail",
     "file-download", "developer-console", "developer", "mobile-capture", "message", "message-join-exit",
@@ -129,6 +141,9 @@ ALIASES = {"home": "board", "developer": "developer-console"}
 def columns_of(service: str, language: str, choices: Choices) -> tuple[list[str], list[str]]:
     """Fields and headers of a service's export."""
     columns = COLUMNS.get(ALIASES.get(service, service), _COMMON)
+    if service == "message" and choices.log_edition == "2023":
+        columns = EARLIER_MESSAGE
     if language not in ("ja_JP", "en_US"):
         language = choices.log_other_languages
-    return [field for field, _, _ in columns], [ja if language == "ja_JP" else en for _, ja, en in columns]
+    named = [(field, ja if language == "ja_JP" else en) for field, ja, en in columns]
+    return [field for field, header in named if header], [header for _, header in named if header]

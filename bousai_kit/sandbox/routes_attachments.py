@@ -15,7 +15,7 @@ from bousai_kit.sandbox import tickets
 from bousai_kit.sandbox.bot_state import bot_of
 from bousai_kit.sandbox.choices import Choices
 from bousai_kit.sandbox.content_parts import string
-from bousai_kit.sandbox.contents import extension_allowed
+from bousai_kit.sandbox.contents import File, extension_allowed
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, missing
 from bousai_kit.sandbox.tenant import Tenant
 
@@ -32,7 +32,15 @@ def put_file(tenant: Tenant, bot_id: str, name: str, data: bytes | None, now: da
     file_id = f"jp1.{number:x}.{secrets.token_hex(12)}"
     expires = (now + timedelta(seconds=life_s)).isoformat()
     tenant.put(
-        "attachments", file_id, {"bot": bot_id, "name": name, "there": data is not None, "expires": expires}
+        "attachments",
+        file_id,
+        {
+            "bot": bot_id,
+            "name": name,
+            "there": data is not None,
+            "size": len(data or b""),
+            "expires": expires,
+        },
     )
     if data is not None:
         tenant.put("blobs", file_id, {"b": base64.b64encode(data).decode()})
@@ -49,26 +57,24 @@ def read_file(tenant: Tenant, bot_id: str, file_id: str, now: datetime) -> tuple
     return entry["name"], base64.b64decode(tenant.table("blobs")[file_id]["b"])
 
 
-def file_lookup(tenant: Tenant, bot_id: str, now: datetime) -> Callable[[str], str | None]:
-    """For `check_content`: names of a bot's files."""
+def file_lookup(tenant: Tenant, bot_id: str, now: datetime) -> Callable[[str], File | None]:
+    """For `check_content`: a bot's files."""
 
-    def name_of(file_id: str) -> str | None:
+    def find(file_id: str) -> File | None:
         entry = tenant.table("attachments").get(file_id)
-        usable = (
-            entry is not None
-            and entry["there"]
-            and entry["bot"] == bot_id
-            and datetime.fromisoformat(entry["expires"]) > now
-        )
-        return str(entry["name"]) if usable and entry is not None else None
+        if entry is None or not entry["there"] or entry["bot"] != bot_id:
+            return None
+        if datetime.fromisoformat(entry["expires"]) <= now:
+            return None
+        return File(str(entry["name"]), int(entry.get("size", 0)))
 
-    return name_of
+    return find
 
 
 def _announce(call: Call) -> Reply:
     bot_id, _ = bot_of(call)
     name = string(call.json(), "fileName", "", 1000) or ""
-    if not extension_allowed(name):
+    if call.choices.extensions_blocked_at == "both" and not extension_allowed(name, call.choices):
         raise bad("fileName: files of this extension are blocked.")
     life = call.choices.attachment_life_s
     file_id = put_file(call.tenant, bot_id, name, None, call.now, life)
@@ -87,7 +93,7 @@ def _upload(call: Call) -> Reply:
     if entry is None:
         raise missing("The file is unknown.")
     tickets.spend(call)
-    entry["there"] = True
+    entry["there"], entry["size"] = True, len(data)
     call.tenant.touch("attachments", ticket["file"])
     call.tenant.put("blobs", ticket["file"], {"b": base64.b64encode(data).decode()})
     return Reply(call.choices.attachment_status, {"fileId": ticket["file"], "fileName": entry["name"]})
@@ -157,6 +163,9 @@ def _download(call: Call) -> Reply:
     found = read_file(call.tenant, ticket["bot"], ticket["file"], call.now)
     if found is None:
         raise missing("File not found.")
+    if call.choices.file_log_on:
+        user = call.token.user_id if call.token else ""
+        call.tenant.audit("file-download", call.now, user=user, task="download", target=found[0], ok=True)
     return Reply(200, raw=found[1], content_type="application/octet-stream")
 
 

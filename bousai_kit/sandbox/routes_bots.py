@@ -8,7 +8,8 @@ from typing import Any
 
 from bousai_kit.sandbox import rooms
 from bousai_kit.sandbox.bot_state import administrator, bot_of, bot_secret, find_member, member_of
-from bousai_kit.sandbox.content_parts import array, i18n, members_of, string
+from bousai_kit.sandbox.choices import Choices
+from bousai_kit.sandbox.content_parts import array, https, i18n, members_of, string
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, conflict, missing
 from bousai_kit.sandbox.tenant import Entity, Tenant, iso
 
@@ -16,7 +17,6 @@ __all__ = ["OPERATIONS", "found", "truth"]
 
 FULL = ("bot",)
 READ = ("bot", "bot.read")
-USER_MESSAGES = ("text", "location", "sticker", "image", "file", "audio", "video")
 READ_ONLY = {"botId", "createdTime", "modifiedTime"}
 FIRST_BOT = 2000001
 
@@ -78,8 +78,10 @@ def _checked(call: Call, fields: dict[str, Any], *, partial: bool) -> dict[str, 
         if required or fields.get(name) is not None:
             value = string(fields, name, "", limit) or ""
             out[name] = " ".join(value.splitlines()) if name == "botName" else value
-    if "photoUrl" in out and not out["photoUrl"].lower().startswith("https://"):
-        raise bad("photoUrl must be an HTTPS URL.")
+    if "botName" in out and not out["botName"].strip():
+        raise bad("botName is required.")
+    if "photoUrl" in out:
+        https(out, "photoUrl", "", required=True)
     for name, low in (("administrators", 1), ("subadministrators", 0)):
         if fields.get(name) is not None or (required and low):
             out[name] = _people(call, fields.get(name), name, low)
@@ -90,7 +92,7 @@ def _checked(call: Call, fields: dict[str, Any], *, partial: bool) -> dict[str, 
             out[name] = call.flag(name, False)
     if fields.get("callbackEvents") is not None:
         events = array(fields["callbackEvents"], "callbackEvents", low=0, high=20)
-        if not all(event in USER_MESSAGES for event in events):
+        if not all(event in call.choices.callback_events for event in events):
             raise bad("callbackEvents is invalid.")
         out["callbackEvents"] = list(dict.fromkeys(events))
     if fields.get("callbackUrl") is not None:
@@ -205,6 +207,7 @@ def _delete(call: Call) -> Reply:
         for entry in [name for name in tenant.table(table) if name.startswith(f"{key}/")]:
             tenant.delete(table, entry)
     tenant.delete("persistent_menus", key)
+    tenant.put("former", f"bot:{key}", {"botName": bot["botName"]})  # the logs still show it
     tenant.delete("bots", key)
     _log(call, "delete", bot["botName"])
     return Reply(204)
@@ -329,7 +332,7 @@ _BOT = {
         "subadministrators": {"type": "array", "items": _TEXT, "maxItems": 3},
         "allowDomains": {"type": "array", "items": {"type": "integer"}},
         "enableCallback": _FLAG,
-        "callbackEvents": {"type": "array", "items": {"enum": list(USER_MESSAGES)}},
+        "callbackEvents": {"type": "array", "items": {"enum": list(Choices().callback_events)}},
         "callbackUrl": {"type": "string", "maxLength": 1000},
         "enableGroupJoin": _FLAG,
     },

@@ -62,6 +62,9 @@ def _create(call: Call) -> Reply:
         raise bad("members must not have duplicates.")
     for user in users:
         check_may_use(call.tenant, bot_id, user, call.choices)
+    if len(users) == 1 and call.choices.room_of_one == "talk":
+        talk, _ = rooms.open_talk(call.sandbox, bot_id, users[0], call.sandbox.clock.now())
+        return Reply(201, {"channelId": talk, "title": title})
     domain_id = users[0].get("domainId", call.tenant.domain_id)
     channel = rooms.create_room(call.sandbox, bot_id, members, title, domain_id, call.sandbox.clock.now())
     return Reply(201, {"channelId": channel["channelId"], "title": title})

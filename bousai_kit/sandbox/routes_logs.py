@@ -17,6 +17,15 @@ __all__ = ["OPERATIONS"]
 FILTERS = ("include", "exclude", "only")
 
 
+def _check_caller(call: Call) -> None:
+    """A service account, or an administrator who has accepted the pop-up of the console's menu."""
+    if call.token is None or call.token.is_service:
+        return
+    user = call.tenant.table("users").get(call.token.user_id) or {}
+    if not user.get("isAdministrator") or not call.choices.log_menu_opened:
+        raise ApiFault(*call.choices.log_caller)
+
+
 def _audit(call: Call) -> Reply:
     service = call.query.get("service", "")
     if not service:
@@ -31,6 +40,7 @@ def _monitoring(call: Call) -> Reply:
 
 
 def _answer(call: Call, service: str) -> Reply:
+    _check_caller(call)
     since, until = _time(call, "startTime"), _time(call, "endTime")
     if until < since:
         raise bad("endTime must not be before startTime.")
@@ -124,7 +134,7 @@ OPERATIONS: tuple[Operation, ...] = (
         _monitoring,
         success=302,
         limit="log",
-        query=_QUERY,
+        query={**_QUERY, "channelId": {"type": "string"}},
         paragraph="2 §7",
     ),
     Operation(

@@ -19,11 +19,12 @@ MOST_MEMBERS_NOTED = 100
 
 
 def _content(call: Call, bot_id: str) -> Content:
+    fields = call.json()
     content = check_content(
-        call.json().get("content"), choices=call.choices, file_name=file_lookup(call.tenant, bot_id, call.now)
+        fields.get("content"), choices=call.choices, find_file=file_lookup(call.tenant, bot_id, call.now)
     )
-    for name in content.unknown:
-        key = f"{content.type}.{name}"
+    beside = [f"body.{key[:60]}" for key in fields if key != "content"]
+    for key in [f"{content.type}.{name}" for name in content.unknown] + beside:
         seen = call.tenant.table("unknown_fields").get(key, {"n": 0})["n"]
         if seen or len(call.tenant.table("unknown_fields")) < 1000:
             call.tenant.put("unknown_fields", key, {"n": seen + 1})
