@@ -92,6 +92,8 @@ class DirectoryChoices(BotChoices):
     max_orgunits: int = 10000  # [H]; Free 100
     orgunit_depth: int = 15  # [H]
     orgunit_same_names: bool = True  # SB: whether two units below one parent may have one name
+    unit_room: str = "enabled"  # 1 §5 [H]: there once `useMessage` is on (JP), or only with a "leader" (EN)
+    access_restrict_statuses: tuple[int, int] = (201, 200)  # 1 §3 [C]: POST, PUT; body unknown, kept as sent
 
     # -- groups (part 1 §6) -------------------------------------------------------------------------
     group_history_days: int = 30  # [D]
@@ -100,6 +102,8 @@ class DirectoryChoices(BotChoices):
         "INVALID_PARAMETER",
         "The features of the group were ended.",
     )  # [D], status SB
+    group_not_editable: Refusal = (403, "ACCESS_DENIED", "Access is denied.")  # [D], status SB
+    group_mail_needs_advanced: bool = True  # [D] `useMail` is of the Advanced plan; that it is refused: SB
     max_groups: int = 100000  # [H]; Free 1,000
     groups_per_member: int = 2000  # [H]
 
@@ -107,3 +111,8 @@ class DirectoryChoices(BotChoices):
     switch_status: int = 204  # `enable` and `disable`: SB
     custom_properties_name: str = "customProperties"  # JP pages say customAttributes
     max_custom_properties: int = 50  # [D]
+    options_for: tuple[str, ...] = ("STRING",)  # SB: types of custom properties that may have options
+    property_fixed: tuple[str, ...] = ("propertyName", "propertyType", "multiValued")  # SB: not by PATCH
+    user_type_needs: tuple[str, ...] = ("domainId", "displayOrder", "userTypeName")  # [A]: no marks on the page
+    employment_types: bool = True  # 1 §2.8, §3 [D]: the old paths of user types, deprecated
+    custom_fields: bool = False  # 1 §3 [D]: the old paths of custom properties ended late 2026-07

@@ -65,6 +65,7 @@ def purge_user(sandbox: Sandbox, user: Entity) -> None:
     if key is not None:
         tenant.cancel(key)
     revoke_all(tenant, user_id=user_id, kinds=("access", "refresh"))
+    put_user(tenant, {**user, "isDeleted": True})  # in no unit any more, so that rooms see it leave
     sandbox.signal("user.purged", id=user_id)  # while it is still there: rooms and logs keep the name
     drop(tenant, "users", user_id)
     tenant.delete("accounts", user_id)

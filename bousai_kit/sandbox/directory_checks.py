@@ -45,7 +45,7 @@ _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _UNIT_LOCAL = re.compile(r"[a-z0-9._\-!#]{2,64}")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 _MAIL_LOCAL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
-_CODE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PHONE = re.compile(r"[0-9+\-*#PTpt()]+")
 _KANA = re.compile(r"[\u30a1-\u30ff\u31f0-\u31ff\u3000 ]*")
@@ -183,7 +183,7 @@ def orgunit_address(value: Any, path: str) -> str:
 
 
 def code(fields: dict[str, Any], key: str, limit: int) -> str | None:
-    """A letter (or ``_``), then letters, digits and ``_``; or none."""
+    """A letter, then letters, digits and ``_``; or none."""
     value = string(fields, key, "", limit, required=False)
     if value and not _CODE.fullmatch(value):
         raise bad(f"{key} is invalid.")

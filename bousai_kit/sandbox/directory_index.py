@@ -72,6 +72,7 @@ TERMS: Mapping[str, Callable[[Entity], Iterator[Term]]] = {
     "levels": _catalogue_terms("level"),
     "positions": _catalogue_terms("position"),
     "user_types": _catalogue_terms("userType"),
+    "profile_statuses": _catalogue_terms("profileStatus"),
 }
 
 

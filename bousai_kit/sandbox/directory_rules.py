@@ -48,6 +48,7 @@ class Kind:
     path: str
     forbidden: str = check.USER_KEY
     feature: bool = False
+    keyed: bool = True
 
     @property
     def id(self) -> str:
@@ -82,6 +83,15 @@ KINDS = {
             True,
         ),
         Kind("user_types", "userType", "User type", "userTypes", "/directory/user-types", feature=True),
+        Kind(
+            "profile_statuses",
+            "profileStatus",
+            "Profile status",
+            "profileStatuses",
+            "/directory/profile-statuses",
+            feature=True,
+            keyed=False,
+        ),
     )
 }
 

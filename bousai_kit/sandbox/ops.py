@@ -230,6 +230,10 @@ class Call:
             raise bad("Request body must be a JSON object.")
         return self._json
 
+    def put_json(self, value: Any) -> None:
+        """Let `json` give this from now on: the body under other names (`old_names`)."""
+        self._json = value
+
     def flag(self, name: str, default: bool) -> bool:
         """A boolean property of the body."""
         value = self.json().get(name, default)

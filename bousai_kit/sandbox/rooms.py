@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bousai_kit.sandbox import bot_state
 from bousai_kit.sandbox.callbacks_out import emit
+from bousai_kit.sandbox.directory_index import groups_above
 from bousai_kit.sandbox.directory_state import members_of_unit, unit_entry
 from bousai_kit.sandbox.ops import missing
 from bousai_kit.sandbox.tenant import Entity, Tenant
@@ -109,7 +110,7 @@ def members_in(tenant: Tenant, channel: Entity) -> list[str]:
 def _of_group(tenant: Tenant, group: Entity, seen: set[str]) -> Iterator[str]:
     for member in group.get("members", ()):
         key, kind = member.get("id", ""), member.get("type")
-        if kind == "USER" and key in tenant.table("users"):
+        if kind == "USER" and not tenant.table("users").get(key, {"isDeleted": True}).get("isDeleted"):
             yield key
         elif kind == "ORGUNIT":
             yield from _of_orgunit(tenant, key)
@@ -195,7 +196,7 @@ def invite(sandbox: Sandbox, bot_id: str, kind: str, key: str, at: datetime) -> 
     if kind == "MULTI_USERS":
         channel = tenant.table("channels").get(key)
     else:
-        channel = _directory_room(tenant, kind, key)
+        channel = _directory_room(sandbox, kind, key)
     if channel is None:
         raise missing("There is no such room.")
     if bot_id not in channel["bots"]:
@@ -207,10 +208,13 @@ def invite(sandbox: Sandbox, bot_id: str, kind: str, key: str, at: datetime) -> 
     return channel
 
 
-def _directory_room(tenant: Tenant, kind: str, key: str) -> Entity | None:
+def _directory_room(sandbox: Sandbox, kind: str, key: str) -> Entity | None:
+    tenant = sandbox.tenant
     table, name = ("groups", "groupName") if kind == "GROUP" else ("orgunits", "orgUnitName")
     owner = tenant.table(table).get(key)
     if owner is None or not owner.get("useMessage"):
+        return None
+    if kind == "ORGUNIT" and sandbox.choices.unit_room == "leader" and not _led(tenant, key):
         return None
     channel_id = tenant.new_id("room", f"{kind}|{key}")
     channel = tenant.table("channels").get(channel_id)
@@ -232,24 +236,24 @@ def _directory_room(tenant: Tenant, kind: str, key: str) -> Entity | None:
     return channel
 
 
-def _room_of(sandbox: Sandbox, group_id: str) -> Entity | None:
-    return sandbox.tenant.table("channels").get(sandbox.tenant.new_id("room", f"GROUP|{group_id}"))
+def _led(tenant: Tenant, orgunit_id: str) -> bool:
+    return any(unit_entry(user, orgunit_id).get("isManager") for user in members_of_unit(tenant, orgunit_id))
 
 
-def _group_changed(sandbox: Sandbox, payload: dict[str, Any]) -> None:
-    channel = _room_of(sandbox, payload["id"])
-    if channel is None:
-        return
+def _room_of(sandbox: Sandbox, kind: str, key: str) -> Entity | None:
+    return sandbox.tenant.table("channels").get(sandbox.tenant.new_id("room", f"{kind}|{key}"))
+
+
+def _follow(sandbox: Sandbox, channel: Entity) -> None:
+    """Who has come and who has gone since the room was looked at last: ``joined``, ``left``."""
     at, tenant = sandbox.clock.now(), sandbox.tenant
-    group = tenant.table("groups").get(payload["id"])
-    if group is not None:
-        channel["title"] = group.get("groupName", channel["title"])
     before, after = channel["members"], members_in(tenant, channel)
-    channel["members"] = after
-    tenant.touch("channels", channel["channelId"])
+    if before != after:
+        channel["members"] = after
+        tenant.touch("channels", channel["channelId"])
     for kind, gone in (("joined", False), ("left", True)):
-        first, second = (before, after) if gone else (after, before)
-        moved = [user for user in first if user not in set(second)]
+        first, second = (before, set(after)) if gone else (after, set(before))
+        moved = [user for user in first if user not in second]
         if moved:
             for bot_id in channel["bots"]:
                 emit(sandbox, bot_id, kind, at, channel=channel["channelId"], members=moved)
@@ -257,11 +261,60 @@ def _group_changed(sandbox: Sandbox, payload: dict[str, Any]) -> None:
                     bot_state.note(tenant, at, "o" if gone else "i", bot_id, user_id, channel["channelId"])
 
 
+def _entitle(sandbox: Sandbox, channel: Entity, title: str) -> None:
+    if channel["title"] != title:
+        channel["title"] = title
+        sandbox.tenant.touch("channels", channel["channelId"])
+
+
+def _group_changed(sandbox: Sandbox, payload: dict[str, Any]) -> None:
+    channel = _room_of(sandbox, "GROUP", payload["id"])
+    if channel is None:
+        return
+    group = sandbox.tenant.table("groups").get(payload["id"])
+    if group is not None:
+        _entitle(sandbox, channel, group.get("groupName", channel["title"]))
+    _follow(sandbox, channel)
+
+
+def _all_leave(sandbox: Sandbox, channel: Entity) -> None:
+    for bot_id in list(channel["bots"]):
+        bot_leaves(sandbox, bot_id, channel, sandbox.clock.now())
+
+
 def _group_closed(sandbox: Sandbox, payload: dict[str, Any]) -> None:
-    channel = _room_of(sandbox, payload["id"])
+    channel = _room_of(sandbox, "GROUP", payload["id"])
     if channel is not None:
-        for bot_id in list(channel["bots"]):
-            bot_leaves(sandbox, bot_id, channel, sandbox.clock.now())
+        _all_leave(sandbox, channel)
+
+
+def _orgunit_changed(sandbox: Sandbox, payload: dict[str, Any]) -> None:
+    """Part 1 §5: the room of a unit is there while the unit is and `useMessage` is on."""
+    channel = _room_of(sandbox, "ORGUNIT", payload["id"])
+    if channel is None:
+        return
+    unit = sandbox.tenant.table("orgunits").get(payload["id"])
+    if unit is None or not unit["useMessage"]:
+        _all_leave(sandbox, channel)
+    else:
+        _entitle(sandbox, channel, unit["orgUnitName"])
+
+
+def _user_moved(sandbox: Sandbox, payload: dict[str, Any]) -> None:
+    """Rooms of units, and of groups that hold units, follow whoever comes and goes (part 1 §5, §6)."""
+    user_id, tenant = payload["id"], sandbox.tenant
+    user = tenant.table("users").get(user_id, {})
+    units = [unit["orgUnitId"] for company in user.get("organizations") or () for unit in company["orgUnits"]]
+    rooms = [_room_of(sandbox, "ORGUNIT", key) for key in units]
+    rooms += [_room_of(sandbox, "GROUP", key) for key in groups_above(tenant, (user_id, *units))]
+    rooms += [
+        room
+        for room in tenant.table("channels").values()
+        if room["type"] != "MULTI_USERS" and user_id in room["members"]
+    ]
+    for room in rooms:
+        if room is not None:
+            _follow(sandbox, room)
 
 
 def _user_deleted(sandbox: Sandbox, payload: dict[str, Any]) -> None:
@@ -269,8 +322,12 @@ def _user_deleted(sandbox: Sandbox, payload: dict[str, Any]) -> None:
     user_id, at = payload["id"], sandbox.clock.now()
     tenant = sandbox.tenant
     bot_state.remember(tenant, user_id)
-    for channel_id in [key for key, room in tenant.table("channels").items() if user_id in room["members"]]:
-        member_leaves(sandbox, channel_id, user_id, at)
+    for channel_id, channel in list(tenant.table("channels").items()):
+        if user_id in channel["members"]:
+            if channel["type"] == "MULTI_USERS":
+                member_leaves(sandbox, channel_id, user_id, at)
+            else:
+                _follow(sandbox, channel)
     for bot_id in list(tenant.table("bots")):
         leave_talk(sandbox, bot_id, user_id, at)
     for name, entry in tenant.table("bot_domains").items():
@@ -283,6 +340,9 @@ LISTENERS = {
     "group.changed": _group_changed,
     "group.room_closed": _group_closed,
     "group.deleted": _group_closed,
+    "orgunit.changed": _orgunit_changed,
+    "user.created": _user_moved,
+    "user.changed": _user_moved,
     "user.deleted": _user_deleted,
     "user.purged": _user_deleted,
 }

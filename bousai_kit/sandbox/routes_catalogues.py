@@ -1,4 +1,7 @@
-"""Levels, positions, user types: create, list, get, replace, patch, delete, switch on and off (part 1 §7)."""
+"""Levels, positions, user types, profile statuses: the calls that they have in common (part 1 §3, §7).
+
+Create, list, get, replace, patch, delete, switch on and off. User types once more under their old names.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bousai_kit.sandbox import directory_checks as check
-from bousai_kit.sandbox.content_parts import string
+from bousai_kit.sandbox import schemas
+from bousai_kit.sandbox.content_parts import LANGUAGES, string
 from bousai_kit.sandbox.directory_index import drop, find, index, put, rows_of_domain
 from bousai_kit.sandbox.directory_rules import (
     DIRECTORY,
@@ -22,17 +26,20 @@ from bousai_kit.sandbox.directory_rules import (
     unique_key,
 )
 from bousai_kit.sandbox.directory_state import feature_on
+from bousai_kit.sandbox.old_names import under_old_names
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad
 from bousai_kit.sandbox.tenant import Entity
 
 __all__ = ["OPERATIONS"]
 
 Handler = Callable[[Call], Reply]
-CATALOGUES = ("levels", "positions", "user_types")
+CATALOGUES = ("levels", "positions", "user_types", "profile_statuses")
 
 
 def _blank(kind: Kind, domain_id: int) -> Entity:
-    entry: Entity = {"domainId": domain_id, kind.id: "", "displayOrder": 1, kind.name: "", kind.key: None}
+    entry: Entity = {"domainId": domain_id, kind.id: "", "displayOrder": 1, kind.name: ""}
+    if kind.keyed:
+        entry[kind.key] = None
     if kind.table == "levels":
         entry["executive"] = False
     if kind.table == "user_types":
@@ -40,18 +47,22 @@ def _blank(kind: Kind, domain_id: int) -> Entity:
     return {**entry, "i18nNames": []}
 
 
-def _read(kind: Kind, fields: dict[str, Any], before: Entity, *, partial: bool) -> Entity:
-    entry: Entity = dict(before)
+def _needed(call: Call, kind: Kind, name: str) -> bool:
+    return kind.table != "user_types" or name in call.choices.user_type_needs
+
+
+def _read(call: Call, kind: Kind, before: Entity, *, partial: bool) -> Entity:
+    fields, entry = call.json(), dict(before)
     if not partial:
         kept = ("domainId", kind.id)
         entry |= {key: value for key, value in _blank(kind, 0).items() if key not in kept}
-    if not partial or "displayOrder" in fields:
+    if "displayOrder" in fields or (not partial and _needed(call, kind, "displayOrder")):
         entry["displayOrder"] = check.number(fields, "displayOrder")
     if not partial or kind.name in fields:
         entry[kind.name] = string(fields, kind.name, "", 100)
         if not str(entry[kind.name]).strip():
             raise bad(f"{kind.name} is required.")
-    if kind.key in fields:
+    if kind.keyed and kind.key in fields:
         entry[kind.key] = check.external_key(fields, kind.key, forbidden=kind.forbidden)
     if "i18nNames" in fields:
         entry["i18nNames"] = check.i18n_names(fields, "i18nNames", ("name",))
@@ -59,11 +70,15 @@ def _read(kind: Kind, fields: dict[str, Any], before: Entity, *, partial: bool) 
         entry["executive"] = check.flag(fields, "executive")
     if kind.table == "user_types" and "userTypeCode" in fields:
         entry["userTypeCode"] = check.code(fields, "userTypeCode", 50)
+    if kind.table == "user_types" and not partial and not entry["userTypeCode"]:
+        if _needed(call, kind, "userTypeCode"):
+            raise bad("userTypeCode is required.")
     return entry
 
 
 def _unique(call: Call, kind: Kind, entry: Entity) -> None:
-    unique_key(call, kind.table, entry[kind.key], entry[kind.id])
+    if kind.keyed:
+        unique_key(call, kind.table, entry[kind.key], entry[kind.id])
     known = index(call.tenant, kind.table)
     for term, text in (("name", entry[kind.name]), ("code", entry.get(f"{kind.prefix}Code"))):
         owner = known.one(term, (entry["domainId"], text)) if text else None
@@ -96,10 +111,11 @@ def _creating(kind: Kind) -> Handler:
     def create(call: Call) -> Reply:
         managed(call)
         fields = call.json()
-        domain_id = known_domain(call, fields)
+        given = fields.get("domainId") is not None or _needed(call, kind, "domainId")
+        domain_id = known_domain(call, fields) if given else call.domain_id
         if not feature_on(call.tenant, kind.table, domain_id):
             raise ApiFault(*call.choices.feature_off)
-        entry = _read(kind, fields, _blank(kind, domain_id), partial=False)
+        entry = _read(call, kind, _blank(kind, domain_id), partial=False)
         _unique(call, kind, entry)
         entry[kind.id] = call.tenant.new_id(kind.prefix.lower())
         put(call.tenant, kind.table, entry[kind.id], entry)
@@ -128,8 +144,9 @@ def _updating(kind: Kind) -> Handler:
         managed(call)
         partial = call.operation.method == "PATCH"
         before, fields = _the_entry(call, kind), call.json()
-        same_domain(call, fields, before)
-        entry = _read(kind, fields, before, partial=partial)
+        if fields.get("domainId") is not None or _needed(call, kind, "domainId"):
+            same_domain(call, fields, before)
+        entry = _read(call, kind, before, partial=partial)
         _unique(call, kind, entry)
         put(call.tenant, kind.table, entry[kind.id], entry)
         noted(call, "update", entry[kind.name])
@@ -169,27 +186,27 @@ def _switching(kind: Kind, *, on: bool) -> Handler:
 
 
 def _body(kind: Kind, *, whole: bool) -> dict[str, Any]:
+    names = schemas.body(
+        {"language": schemas.one_of(*LANGUAGES), "name": schemas.text(100, null=True)}, "language"
+    )
     properties: dict[str, Any] = {
-        "domainId": {"type": "integer"},
-        "displayOrder": {"type": "integer"},
-        kind.name: {"type": "string", "maxLength": 100},
-        kind.key: {"type": ["string", "null"], "maxLength": 100},
-        "i18nNames": {"type": "array"},
+        "domainId": schemas.DOMAIN,
+        "displayOrder": schemas.INT32,
+        kind.name: schemas.text(100),
+        "i18nNames": schemas.array_of(names, high=20),
     }
     required = ["domainId", "displayOrder", kind.name]
+    if kind.keyed:
+        properties[kind.key] = schemas.key(kind.forbidden)
     if kind.table == "levels":
-        properties["executive"] = {"type": "boolean"}
+        properties["executive"] = schemas.FLAG
         required.append("executive")
     if kind.table == "user_types":
-        properties["userTypeCode"] = {"type": ["string", "null"], "maxLength": 50}
-    return {"type": "object", "required": required if whole else [], "properties": properties}
+        properties["userTypeCode"] = schemas.text(50, null=True, pattern="^([A-Za-z][A-Za-z0-9_]*)?$")
+    return schemas.body(properties, *(required if whole else ()))
 
 
-_PAGE = {
-    "domainId": {"type": "integer"},
-    "count": {"type": "integer", "minimum": 1, "maximum": 100},
-    "cursor": {"type": "string"},
-}
+_SWITCH = schemas.body({"domainId": {"type": ["integer", "null"]}})
 
 
 def _routes(kind: Kind) -> tuple[Operation, ...]:
@@ -197,7 +214,7 @@ def _routes(kind: Kind) -> tuple[Operation, ...]:
 
     def op(name: str, method: str, path: str, handler: Handler, success: int = 200, **more: Any) -> Operation:
         scopes = DIRECTORY_READ if method == "GET" else DIRECTORY
-        where = "1 §7"
+        where = "1 §7" if kind.table != "profile_statuses" else "1 §3"
         return Operation(
             f"{kind.table}.{name}", method, path, scopes, handler, success=success, paragraph=where, **more
         )
@@ -205,17 +222,33 @@ def _routes(kind: Kind) -> tuple[Operation, ...]:
     update = guard(_updating(kind))
     return (
         op("create", "POST", kind.path, _creating(kind), 201, body=_body(kind, whole=True)),
-        op("list", "GET", kind.path, guard(_listing(kind)), query=_PAGE),
-        op("get", "GET", one, guard(_getting(kind))),
-        op("replace", "PUT", one, update, body=_body(kind, whole=True)),
-        op("patch", "PATCH", one, update, body=_body(kind, whole=False)),
-        op("delete", "DELETE", one, guard(_deleting(kind)), 204),
-        op("enable", "POST", f"{kind.path}/enable", _switching(kind, on=True), 204),
-        op("disable", "POST", f"{kind.path}/disable", _switching(kind, on=False), 204),
-        *key_operations(kind.table, guard),
+        op("list", "GET", kind.path, guard(_listing(kind)), query=schemas.PAGE),
+        op("get", "GET", one, guard(_getting(kind)), query=_DOMAIN),
+        op("replace", "PUT", one, update, query=_DOMAIN, body=_body(kind, whole=True)),
+        op("patch", "PATCH", one, update, query=_DOMAIN, body=_body(kind, whole=False)),
+        op("delete", "DELETE", one, guard(_deleting(kind)), 204, query=_DOMAIN),
+        op("enable", "POST", f"{kind.path}/enable", _switching(kind, on=True), 204, body=_SWITCH),
+        op("disable", "POST", f"{kind.path}/disable", _switching(kind, on=False), 204, body=_SWITCH),
+        *(key_operations(kind.table, guard) if kind.keyed else ()),
     )
 
 
-OPERATIONS: tuple[Operation, ...] = tuple(
+_DOMAIN = {"domainId": schemas.DOMAIN}
+_TODAY: tuple[Operation, ...] = tuple(
     operation for table in CATALOGUES for operation in _routes(KINDS[table])
+)
+_EMPLOYMENT = {
+    **{f"userType{part}": f"employmentType{part}" for part in ("s", "Id", "Name", "ExternalKey")},
+    "userTypeCode": "",
+}
+
+OPERATIONS: tuple[Operation, ...] = (
+    *_TODAY,
+    *under_old_names(
+        tuple(operation for operation in _TODAY if operation.name.startswith("user_types.")),
+        "employment_types",
+        ("/directory/user-types", "/directory/employment-types"),
+        _EMPLOYMENT,
+        lambda choices: choices.employment_types,
+    ),
 )
