@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from bousai_kit.sandbox.auth import check_address
 from bousai_kit.sandbox.gate import DRAIN, Dropped
 from bousai_kit.sandbox.ops import ApiFault, Reply
 
@@ -89,6 +90,8 @@ class HostApp:
                 arrived.append(
                     await _read(receive, DRAIN)
                 )  # whoever hangs up while it waits has asked already
+            if self.host in ("api", "storage"):
+                check_address(self.sandbox.tenant, scope.get("client"), self.sandbox.choices)
             if self.host == "auth":
                 return await self._auth(scope["method"], raw_path, headers, body)
             return await self.sandbox.gate.handle(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import ipaddress
 import math
 import re
 import secrets
@@ -29,7 +30,16 @@ if TYPE_CHECKING:
     from bousai_kit.sandbox.choices import Choices
     from bousai_kit.sandbox.tenant import Entity, Tenant
 
-__all__ = ["KNOWN_SCOPES", "AuthHost", "Token", "check_bearer", "issue", "revoke_all"]
+__all__ = [
+    "KEY_STATES",
+    "KNOWN_SCOPES",
+    "AuthHost",
+    "Token",
+    "check_address",
+    "check_bearer",
+    "issue",
+    "revoke_all",
+]
 
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _WITH_READ = (
@@ -44,6 +54,8 @@ KNOWN_SCOPES: frozenset[str] = frozenset(
         *("openid", "email", "profile"),
     )
 )
+KEY_STATES = ("valid", "reissued", "expired")
+"""Of the app's private key; only the first one opens anything."""
 FREE_PLAN_LACKS = ("directory", "directory.read", "audit", "audit.read", "monitoring.read")
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+\Z")
 
@@ -147,6 +159,24 @@ def check_bearer(tenant: Tenant, header: str | None, now: datetime) -> Token:
     if expires <= now:
         raise ApiFault(401, "UNAUTHORIZED", "Authentication token is expired.")
     return Token(frozenset(entry["scopes"]), expires, entry["domain_id"], entry["user_id"])
+
+
+def check_address(tenant: Tenant, client: tuple[str, int] | None, choices: Choices) -> None:
+    """Refuse a caller whose address is not listed, once addresses are listed (admin host, ``PUT /console``).
+
+    Raises
+    ------
+    ApiFault
+    """
+    listed = tenant.get("allowed_ips")
+    if not listed:
+        return
+    try:
+        address = ipaddress.ip_address(client[0] if client else "")
+    except ValueError:
+        raise ApiFault(*choices.address_not_allowed) from None
+    if not any(address in ipaddress.ip_network(entry, strict=False) for entry in listed):
+        raise ApiFault(*choices.address_not_allowed)
 
 
 class AuthHost:
@@ -257,6 +287,8 @@ class AuthHost:
     def _verify(self, assertion: str, now: datetime) -> str:
         """Check a JWT; the member it acts for, or ""."""
         refuse = self.choices.invalid_assertion
+        if self.tenant.get("key_state") in KEY_STATES[1:]:
+            raise _Refused(refuse, "The key of the service account is not valid any more.")
         parts = assertion.split(".")
         if len(parts) != 3 or not all(_SEGMENT.match(part) for part in parts):
             raise _Refused(refuse, "assertion is not a JWT.")

@@ -36,6 +36,12 @@ class Choices(DirectoryChoices):
     delegation: bool = False  # 1 §1.7 [C]: whether the app is of the delegation kind
     scope_may_use_commas: bool = False  # 1 §11: unknown
 
+    address_not_allowed: tuple[int, str, str] = (
+        401,
+        "UNAUTHORIZED",
+        "Access from this IP address is not allowed.",
+    )  # 2 §10 [H] names only the end of tokens; what an address outside meets: [A]
+
     # -- common (part 1 §2) -------------------------------------------------------------------------
     wrong_path_before_token: bool = True  # SB: `Api not exists` is said without looking at the token
     me_with_service_account: tuple[int, str, str] = (

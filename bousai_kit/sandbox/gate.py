@@ -200,6 +200,8 @@ class Gate:
     def _authorise(self, operation: Operation, path: dict[str, str], token: Token) -> None:
         sandbox = self.sandbox
         granted = token.scopes
+        if operation.name in (sandbox.tenant.get("closed") or ()):
+            raise denied()
         if sandbox.limits.plan == "free":
             granted = frozenset(
                 FREE_READS.get(scope, scope) for scope in granted if not scope.startswith("directory")
