@@ -13,8 +13,8 @@ import pytest
 from bousai_kit.sandbox.choices import Choices
 from bousai_kit.sandbox.limits import Limits
 from bousai_kit.sandbox.ops import Operation
+from tests.contract.contents import TAKEN, template
 from tests.sandbox.botlab import Lab, lab, uid
-from tests.sandbox.test_messages import TAKEN, template
 
 CALM = Choices(serial_service_s=0.0, log_open_s=0.0, callback_timeout_s=0.5)
 SCALARS: list[Any] = [
