@@ -6,19 +6,22 @@ Source: reference part 1 §2.1, §2.2 (vendor pages api-call, directory).
 from __future__ import annotations
 
 import json as jsonlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from bousai_kit.errors import GuardError, TransportFailed
+from bousai_kit.errors import TransportFailed
 from bousai_kit.lineworks.memory import request_key
 from bousai_kit.lineworks.retry import SAFE_METHODS
+from bousai_kit.lineworks.routes import Turn, recognise
 
 __all__ = ["Ask", "build_ask"]
 
-_PATH_SAFE = "/-._~!$&'()*+,;=:@%"
+_PATH_SAFE = "/-._~%"
+_STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class Ask:
         It may be repeated when no answer came.
     leave_by : datetime or None
         Later it is not sent any more.
+    turn : Turn or None
+        What it may not overlap with.
+    tells_names : bool
+        Its answer tells which names mean the same member.
     """
 
     method: str
@@ -51,6 +58,8 @@ class Ask:
     order: int
     safe: bool
     leave_by: datetime | None = None
+    turn: Turn | None = None
+    tells_names: bool = False
 
     @property
     def key(self) -> str:
@@ -75,46 +84,46 @@ def build_ask(
     method: str,
     path: str,
     *,
-    operation: str,
+    operation: str | None,
     params: Mapping[str, Any] | None,
     json: Any,
     priority: int,
     order: int,
     safe: bool | None,
-    leave_by: datetime | None = None,
+    leave_by: datetime | None,
+    domain_id: int,
 ) -> Ask:
-    """Encode a request.
+    """Encode a request, and say what it is (`routes`).
 
     Raises
     ------
     ValueError
         The path is not made of encoded values, or a time has no zone.
     GuardError
-        A member or group would be replaced (PUT).
+        It would replace a member or a group (PUT).
     """
     method = method.upper()
+    target = _target(path, params)
+    route = recognise(method, path, json, domain_id=domain_id)
     return Ask(
         method=method,
         path=path,
-        target=_target(method, path, params),
-        body=None if json is None else jsonlib.dumps(json, ensure_ascii=False, allow_nan=False).encode(),
-        operation=operation,
+        target=target,
+        body=None if json is None else _encode(json),
+        operation=operation or route.operation,
         priority=priority,
         order=order,
         safe=method in SAFE_METHODS if safe is None else safe,
         leave_by=leave_by,
+        turn=route.turn,
+        tells_names=route.tells_names,
     )
 
 
-def _target(method: str, path: str, params: Mapping[str, Any] | None) -> str:
+def _target(path: str, params: Mapping[str, Any] | None) -> str:
     parts = path.split("/")
-    if parts[0] or {"", ".", ".."} & set(parts[1:]) or {"?", "#"} & set(path):
+    if parts[0] or {"", ".", ".."} & set(parts[1:]) or {"?", "#"} & set(path) or _STRAY.search(path):
         raise ValueError("path は / で始め、値を quoted() で符号化してください。")
-    if method == "PUT" and parts[1] in ("users", "groups"):
-        raise GuardError(
-            "メンバーとグループの全項目置き換え（PUT）は行いません。省略した項目が消えるためです。",
-            hint="変更する項目だけを PATCH で送ってください。",
-        )
     query = _encode_query(params)
     return quote(path, safe=_PATH_SAFE) + (f"?{query}" if query else "")
 
@@ -132,3 +141,7 @@ def _encode_query(params: Mapping[str, Any] | None) -> str:
             value = value.isoformat(timespec="seconds")
         pairs.append((name, str(value)))
     return urlencode(pairs, quote_via=quote, safe="")  # the `+` of an offset as %2B, `=` of a cursor as %3D
+
+
+def _encode(body: Any) -> bytes:
+    return jsonlib.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -66,7 +65,7 @@ class Caller(Protocol):
         method: str,
         path: str,
         *,
-        operation: str,
+        operation: str | None = None,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         priority: int = 0,
@@ -77,15 +76,11 @@ class Caller(Protocol):
 
     async def upload(self, url: str, *, name: str, content: bytes, part: str, operation: str) -> Reply: ...
 
-    def alone(
-        self, *keys: Hashable, rest_s: float = 0.0, rest_key: Hashable = None
-    ) -> AbstractAsyncContextManager[None]: ...
-
     def pages(
         self,
         path: str,
         *items: str,
-        operation: str,
+        operation: str | None = None,
         params: Mapping[str, Any] | None = None,
         count: int = 100,
         most: int = 100,

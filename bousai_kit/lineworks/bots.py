@@ -1,7 +1,7 @@
 """Bots, their registration, menus, files and rooms.
 
-Administration of one bot is serialised: the platform forbids parallel calls. A room cannot be renamed,
-edited or listed; room creation is limited to 10 a minute.
+Administration of one bot is serialised (`routes`): the platform forbids parallel calls. A room cannot be
+renamed, edited or listed; room creation is limited to 10 a minute.
 
 Source: reference part 2 §1, §3 (vendor pages bot-…, bot-domain-…, bot-persistentmenu-…, bot-channel-…).
 """
@@ -29,28 +29,26 @@ class Bots:
 
     def list(self) -> AsyncIterator[Json]:
         """Bots of the tenant."""
-        return self._client.pages("/bots", "bots", operation="bots.list")
+        return self._client.pages("/bots", "bots")
 
     async def get(self, bot_id: int) -> Json:
         """One bot."""
-        return as_object(
-            (await self._client.call("GET", quoted("bots", bot_id), operation="bots.get")).json()
-        )
+        return as_object((await self._client.call("GET", quoted("bots", bot_id))).json())
 
     async def create(self, body: Body) -> Json:
         """Create a bot; it must be registered to a domain before anybody can use it."""
         _check_bot(body, required=True)
-        answer = await self._client.call("POST", "/bots", operation="bots.create", json=dict(body))
+        answer = await self._client.call("POST", "/bots", json=dict(body))
         return as_object(answer.json())
 
     async def patch(self, bot_id: int, body: Body) -> Json:
         """Change what is in `body`. Domains dropped from ``allowDomains`` are unregistered."""
         _check_bot(body, required=False)
-        return await self._admin("PATCH", "bots.patch", bot_id, body=body)
+        return await self._admin("PATCH", bot_id, body=body)
 
     async def delete(self, bot_id: int) -> None:
         """Delete a bot."""
-        await self._admin("DELETE", "bots.delete", bot_id)
+        await self._admin("DELETE", bot_id)
 
     async def issue_secret(self, bot_id: int) -> str:
         """Issue a new bot secret; the old one dies at once.
@@ -60,45 +58,41 @@ class Bots:
         ProtocolViolation
             The answer holds none.
         """
-        secret = (await self._admin("POST", "bots.secret", bot_id, "secret")).get("secret")
+        secret = (await self._admin("POST", bot_id, "secret")).get("secret")
         if not isinstance(secret, str) or not secret:
             raise ProtocolViolation("Bot Secret の再発行の応答に secret がありません。")
         return secret
 
     def domains(self, bot_id: int) -> AsyncIterator[Json]:
         """``{domainId, visible, allowToSelectedMember}`` of each domain the bot is registered to."""
-        return self._client.pages(quoted("bots", bot_id, "domains"), "domains", operation="bots.domains")
+        return self._client.pages(quoted("bots", bot_id, "domains"), "domains")
 
     async def register_domain(
         self, bot_id: int, domain_id: int, *, visible: bool = False, selected_only: bool = False
     ) -> Json:
         """Open the bot to a domain: to everybody, or with `selected_only` to chosen members."""
         body = {"visible": visible, "allowToSelectedMember": selected_only}
-        return await self._admin("POST", "bots.register-domain", bot_id, "domains", domain_id, body=body)
+        return await self._admin("POST", bot_id, "domains", domain_id, body=body)
 
     async def patch_domain(self, bot_id: int, domain_id: int, body: Body) -> Json:
         """Change a registration."""
-        return await self._admin("PATCH", "bots.patch-domain", bot_id, "domains", domain_id, body=body)
+        return await self._admin("PATCH", bot_id, "domains", domain_id, body=body)
 
     async def remove_domain(self, bot_id: int, domain_id: int) -> None:
         """Take the bot away from a domain."""
-        await self._admin("DELETE", "bots.remove-domain", bot_id, "domains", domain_id)
+        await self._admin("DELETE", bot_id, "domains", domain_id)
 
     def members(self, bot_id: int, domain_id: int) -> AsyncIterator[Any]:
         """Member ids that may use the bot; one entry ``"All users"`` when everybody may."""
-        return self._client.pages(
-            quoted("bots", bot_id, "domains", domain_id, "members"), "members", operation="bots.members"
-        )
+        return self._client.pages(quoted("bots", bot_id, "domains", domain_id, "members"), "members")
 
     async def add_member(self, bot_id: int, domain_id: int, user_id: str) -> None:
         """Let one more member use the bot (no notice goes out)."""
-        await self._admin(
-            "POST", "bots.add-member", bot_id, "domains", domain_id, "members", body={"userId": user_id}
-        )
+        await self._admin("POST", bot_id, "domains", domain_id, "members", body={"userId": user_id})
 
     async def remove_member(self, bot_id: int, domain_id: int, user_id: str) -> None:
         """Take the bot away from one member."""
-        await self._admin("DELETE", "bots.remove-member", bot_id, "domains", domain_id, "members", user_id)
+        await self._admin("DELETE", bot_id, "domains", domain_id, "members", user_id)
 
     async def set_menu(self, bot_id: int, actions: Sequence[Action]) -> Json:
         """Set the persistent menu: 1–4 buttons, labels of 1000, ``message``, ``uri`` or ``copy``."""
@@ -111,30 +105,22 @@ class Bots:
                 ]
             }
         }
-        return await self._admin("POST", "bots.set-menu", bot_id, "persistentmenu", body=body)
+        return await self._admin("POST", bot_id, "persistentmenu", body=body)
 
     async def menu(self, bot_id: int) -> Json:
         """The persistent menu."""
-        answer = await self._client.call(
-            "GET", quoted("bots", bot_id, "persistentmenu"), operation="bots.menu"
-        )
+        answer = await self._client.call("GET", quoted("bots", bot_id, "persistentmenu"))
         return as_object(answer.json())
 
     async def delete_menu(self, bot_id: int) -> None:
         """Remove the persistent menu."""
-        await self._admin("DELETE", "bots.delete-menu", bot_id, "persistentmenu")
+        await self._admin("DELETE", bot_id, "persistentmenu")
 
-    async def _admin(
-        self, method: str, operation: str, bot_id: int, *rest: str | int, body: Body | None = None
-    ) -> Json:
-        async with self._client.alone(("bot", bot_id)):
-            answer = await self._client.call(
-                method,
-                quoted("bots", bot_id, *rest),
-                operation=operation,
-                json=None if body is None else dict(body),
-            )
-            return as_object(answer.json())
+    async def _admin(self, method: str, bot_id: int, *rest: str | int, body: Body | None = None) -> Json:
+        answer = await self._client.call(
+            method, quoted("bots", bot_id, *rest), json=None if body is None else dict(body)
+        )
+        return as_object(answer.json())
 
 
 class Channels:
@@ -158,7 +144,6 @@ class Channels:
         answer = await self._client.call(
             "POST",
             quoted("bots", bot_id, "channels"),
-            operation="channels.create",
             json={"members": list(members), **({"title": title} if title else {})},
             priority=priority,
         )
@@ -166,9 +151,7 @@ class Channels:
 
     async def get(self, bot_id: int, channel_id: str) -> Json:
         """``{"domainId", "channelId", "title", "channelType": {"type", "orgUnitId"?, "groupId"?}}``."""
-        answer = await self._client.call(
-            "GET", quoted("bots", bot_id, "channels", channel_id), operation="channels.get"
-        )
+        answer = await self._client.call("GET", quoted("bots", bot_id, "channels", channel_id))
         return as_object(answer.json())
 
     def members(self, bot_id: int, channel_id: str) -> AsyncIterator[str]:
@@ -176,14 +159,11 @@ class Channels:
         return self._client.pages(
             quoted("bots", bot_id, "channels", channel_id, "members"),
             "members",
-            operation="channels.members",
         )
 
     async def leave(self, bot_id: int, channel_id: str) -> None:
         """The bot leaves the room."""
-        await self._client.call(
-            "DELETE", quoted("bots", bot_id, "channels", channel_id), operation="channels.leave"
-        )
+        await self._client.call("DELETE", quoted("bots", bot_id, "channels", channel_id))
 
 
 class Attachments:
@@ -210,7 +190,6 @@ class Attachments:
         answer = await self._client.call(
             "POST",
             quoted("bots", bot_id, "attachments"),
-            operation="attachments.create",
             json={"fileName": name},
         )
         body = as_object(answer.json())
@@ -224,9 +203,7 @@ class Attachments:
 
     async def download(self, bot_id: int, file_id: str) -> bytes:
         """Download a file that somebody sent to the bot."""
-        answer = await self._client.call(
-            "GET", quoted("bots", bot_id, "attachments", file_id), operation="attachments.get"
-        )
+        answer = await self._client.call("GET", quoted("bots", bot_id, "attachments", file_id))
         return answer.content
 
 

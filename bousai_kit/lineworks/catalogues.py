@@ -8,55 +8,44 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from bousai_kit.lineworks.base import Caller, Json, as_object, quoted
+from bousai_kit.lineworks.base import Json, as_object, quoted
+from bousai_kit.lineworks.keys import Keyed
 
 __all__ = ["Levels", "Positions", "UserTypes"]
 
 Body = Mapping[str, Any]
 
 
-class _Catalogue:
+class _Catalogue(Keyed):
     """Levels, positions and user types are alike: endpoints as data."""
-
-    _path: tuple[str, ...]
-    _items: tuple[str, ...]
-    _name: str
-
-    def __init__(self, client: Caller) -> None:
-        self._client = client
 
     def list(self, *, count: int = 100) -> AsyncIterator[Json]:
         """All entries; refused (403, as far as known) while the feature is off."""
         return self._client.pages(
             quoted(*self._path),
             *self._items,
-            operation=f"{self._name}.list",
             params={"domainId": self._client.domain_id},
             count=count,
         )
 
     async def get(self, entry_id: str) -> Json:
         """One entry."""
-        answer = await self._client.call("GET", quoted(*self._path, entry_id), operation=f"{self._name}.get")
+        answer = await self._client.call("GET", quoted(*self._path, entry_id))
         return as_object(answer.json())
 
     async def create(self, body: Body) -> Json:
         """Create an entry."""
-        answer = await self._client.call(
-            "POST", quoted(*self._path), operation=f"{self._name}.create", json=dict(body)
-        )
+        answer = await self._client.call("POST", quoted(*self._path), json=dict(body))
         return as_object(answer.json())
 
     async def patch(self, entry_id: str, body: Body) -> Json:
         """Change what is in `body`."""
-        answer = await self._client.call(
-            "PATCH", quoted(*self._path, entry_id), operation=f"{self._name}.patch", json=dict(body)
-        )
+        answer = await self._client.call("PATCH", quoted(*self._path, entry_id), json=dict(body))
         return as_object(answer.json())
 
     async def delete(self, entry_id: str) -> None:
         """Delete an entry."""
-        await self._client.call("DELETE", quoted(*self._path, entry_id), operation=f"{self._name}.delete")
+        await self._client.call("DELETE", quoted(*self._path, entry_id))
 
     async def enable(self) -> None:
         """Switch the feature on for the domain."""
@@ -67,22 +56,22 @@ class _Catalogue:
         await self._switch("disable")
 
     async def _switch(self, verb: str) -> None:
-        await self._client.call("POST", quoted(*self._path, verb), operation=f"{self._name}.{verb}")
+        await self._client.call("POST", quoted(*self._path, verb))
 
 
 class Levels(_Catalogue):
     """職級 (``/directory/levels``)."""
 
-    _path, _items, _name = ("directory", "levels"), ("levels",), "levels"
+    _path, _items = ("directory", "levels"), ("levels",)
 
 
 class Positions(_Catalogue):
     """役職 (``/directory/positions``)."""
 
-    _path, _items, _name = ("directory", "positions"), ("positions",), "positions"
+    _path, _items = ("directory", "positions"), ("positions",)
 
 
 class UserTypes(_Catalogue):
     """利用権限タイプ (``/directory/user-types``)."""
 
-    _path, _items, _name = ("directory", "user-types"), ("userTypes", "employmentTypes"), "user-types"
+    _path, _items = ("directory", "user-types"), ("userTypes", "employmentTypes")

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import functools
 import random as randomlib
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +27,7 @@ from bousai_kit.lineworks.exchange import Elsewhere, Exchange, Received
 from bousai_kit.lineworks.hosts import HostRule, is_in_process
 from bousai_kit.lineworks.logs import Audit, Monitoring
 from bousai_kit.lineworks.messages import Messages
+from bousai_kit.lineworks.names import held
 from bousai_kit.lineworks.pacing import read_limits
 from bousai_kit.lineworks.paging import walk
 from bousai_kit.lineworks.problems import build_error, foreign_location, in_doubt, read_problem, unreached
@@ -84,8 +84,7 @@ class LineWorksClient:
     auth : Auth
     stats : Stats
         Requests and 429 answers since it was built.
-    users, orgunits, groups, levels, positions, user_types, bots, channels, attachments, messages, boards,
-    audit, monitoring
+    users, orgunits, groups, levels, positions, user_types, bots, channels, attachments, messages, boards, …
         The API families.
 
     Raises
@@ -168,7 +167,7 @@ class LineWorksClient:
         method: str,
         path: str,
         *,
-        operation: str,
+        operation: str | None = None,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
         priority: int = 0,
@@ -178,13 +177,20 @@ class LineWorksClient:
     ) -> Answer:
         """Send one request, with everything that the contract asks of a careful client.
 
+        The way to whatever no family has (rich menus, custom properties, forms, the security switch)::
+
+            await client.call("GET", quoted("bots", bot_id, "richmenus"), params={"count": 50})
+
+        Budget, serial rules (`routes`), token, repeats and errors are those of the families.
+
         Parameters
         ----------
         method : str
         path : str
-            Below the API's base, with a leading slash and its values encoded (`base.quoted`).
-        operation : str
-            What the limit counts, e.g. ``"users.create"``.
+            Below the API's base, with a leading slash; values that may hold ``/ ? # %`` encoded with
+            `base.quoted`.
+        operation : str, optional
+            What the limit counts; default: what method and path say (``"users.create"``).
         params : mapping, optional
             Query; None values are left out, times become ISO 8601, everything is percent-encoded.
         json : optional
@@ -200,6 +206,8 @@ class LineWorksClient:
 
         Raises
         ------
+        GuardError
+            It would replace a member or a group (PUT).
         ApiError
             A final refusal, of the kind that fits its status.
         TransportFailed
@@ -221,7 +229,15 @@ class LineWorksClient:
             order=self.gate.next_order(),
             safe=safe,
             leave_by=leave_by,
+            domain_id=self.domain_id,
         )
+        if ask.turn is None:
+            return await self._answered(ask, again=again)
+        async with held(ask.turn, turns=self.turns, names=self._shared.names):
+            return await self._answered(ask, again=again)
+
+    async def _answered(self, ask: Ask, *, again: bool) -> Answer:
+        """Try until it is done or has failed for good."""
         if not again:
             self._memory.check(ask.key, self.clock.monotonic())
         tries = Tries()
@@ -233,7 +249,10 @@ class LineWorksClient:
             if action is Action.DONE and isinstance(outcome, Received):
                 if ask.method != "GET":
                     self._memory.wrote()
-                return self._answer(outcome, requested_at)
+                answer = self._answer(outcome, requested_at)
+                if ask.tells_names:
+                    self._shared.names.read(answer)
+                return answer
             if action is Action.RENEW:
                 tries.renewed = True  # the next try takes another token
             elif action is Action.PAUSE:
@@ -366,30 +385,16 @@ class LineWorksClient:
             return self._answer(outcome, requested_at)
         raise self._failure(ask, action, outcome, tries)
 
-    def alone(
-        self, *keys: Hashable, rest_s: float = 0.0, rest_key: Hashable = None
-    ) -> AbstractAsyncContextManager[None]:
-        """No two requests with one of these keys at once; `rest_s` seconds after the last that rested."""
-        return self.turns.hold(keys, rest_s=rest_s, rest_key=rest_key)
-
     def pages(
         self,
         path: str,
         *items: str,
-        operation: str,
+        operation: str | None = None,
         params: Mapping[str, Any] | None = None,
         count: int = 100,
         most: int = 100,
         priority: int = 0,
     ) -> AsyncIterator[Any]:
         """All items of a paged list, as `paging.walk` gives them."""
-        return walk(
-            self.call,
-            path,
-            items,
-            operation=operation,
-            params=params,
-            count=count,
-            most=most,
-            priority=priority,
-        )
+        more: Any = {"operation": operation, "params": params, "priority": priority}
+        return walk(self.call, path, items, count=count, most=most, **more)

@@ -1,8 +1,8 @@
 """Log exports: audit logs and message contents, as raw CSV bytes.
 
-One download at a time (never in parallel), audit downloads at least a minute apart, spans of at most 31
-days. The answer is a 302 to another host; a download that breaks starts again from the request, as the
-address works once.
+One download at a time (never in parallel), audit downloads at least a minute apart (`routes`), spans of at
+most 31 days. The answer is a 302 to another host; a download that breaks starts again from the request, as
+the address works once.
 
 Source: reference part 1 §9, part 2 §6, §7 (vendor pages audit-log-download, content-log-download).
 """
@@ -18,10 +18,8 @@ from bousai_kit.lineworks.base import Caller, InvalidContent
 __all__ = ["MAX_SPAN", "Audit", "Monitoring", "check_complete"]
 
 MAX_SPAN = timedelta(days=31)
-AUDIT_REST_S = 60.0
 _TRAILER = b"downloadLogs error"
 _FILTERS = ("include", "exclude", "only")
-_LANE = "log downloads"
 
 
 class Audit:
@@ -63,14 +61,10 @@ class Audit:
         ApiError, ForeignLocation, TransportFailed
         """
         params = _window(since, until, language, bot_messages)
-        async with self._client.alone(_LANE, rest_s=AUDIT_REST_S, rest_key="audit"):
-            answer = await self._client.call(
-                "GET",
-                "/audits/logs/download",
-                operation="audit.download",
-                params={"service": service, **params},
-            )
-            return answer.content
+        answer = await self._client.call(
+            "GET", "/audits/logs/download", params={"service": service, **params}
+        )
+        return answer.content
 
 
 class Monitoring:
@@ -84,11 +78,8 @@ class Monitoring:
     ) -> bytes:
         """Download one window; parameters, result and errors as `Audit.download`."""
         params = _window(since, until, language, bot_messages)
-        async with self._client.alone(_LANE):
-            answer = await self._client.call(
-                "GET", "/monitoring/message-contents/download", operation="monitoring.download", params=params
-            )
-            return answer.content
+        answer = await self._client.call("GET", "/monitoring/message-contents/download", params=params)
+        return answer.content
 
 
 def _window(since: datetime, until: datetime, language: str, bot_messages: str) -> dict[str, Any]:

@@ -136,7 +136,6 @@ class Messages:
         answer = await self._client.call(
             "POST",
             quoted("bots", bot_id, "users", user_id, "messages"),
-            operation="messages.to-user",
             json=_body(content),
             priority=priority,
             leave_by=leave_by,
@@ -163,7 +162,6 @@ class Messages:
         answer = await self._client.call(
             "POST",
             quoted("bots", bot_id, "channels", channel_id, "messages"),
-            operation="messages.to-channel",
             json=_body(content),
             priority=priority,
             leave_by=leave_by,

@@ -19,7 +19,7 @@ async def walk(
     path: str,
     names: Sequence[str],
     *,
-    operation: str,
+    operation: str | None,
     params: Mapping[str, Any] | None,
     count: int,
     most: int,

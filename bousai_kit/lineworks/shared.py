@@ -11,6 +11,7 @@ from bousai_kit.clock import Clock, SystemClock
 from bousai_kit.lineworks.auth import Purse
 from bousai_kit.lineworks.gate import Gate, Turns
 from bousai_kit.lineworks.memory import RefusalMemory
+from bousai_kit.lineworks.names import MemberNames
 from bousai_kit.lineworks.tokens import ServiceAccount, reveal
 
 __all__ = ["Shared", "shared_by"]
@@ -29,6 +30,7 @@ class Shared:
         self.gate = Gate(clock=clock)
         self.turns = Turns(clock=clock)
         self.memory = RefusalMemory()
+        self.names = MemberNames()
         self.purse = Purse()
         self.clients: weakref.WeakSet[object] = weakref.WeakSet()
 
@@ -46,6 +48,7 @@ class Shared:
         """
         other = Shared(clock=self.clock)
         other.gate, other.turns, other.purse = self.gate, self.turns, self.purse
+        other.names = self.names
         other.clients = self.clients
         self.purse.ask_anew()
         return other

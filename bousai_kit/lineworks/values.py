@@ -57,21 +57,23 @@ class Answer:
     content: bytes = field(repr=False)
     requested_at: datetime
     answered_at: datetime
+    _read: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def json(self) -> Any:
-        """The decoded body; ``{}`` for an empty one.
+        """The decoded body, decoded once; ``{}`` for an empty one.
 
         Raises
         ------
         ProtocolViolation
             It is not JSON.
         """
-        if not self.content.strip():
-            return {}
+        if self._read:
+            return self._read[0]
         try:
-            return jsonlib.loads(self.content)
+            self._read.append(jsonlib.loads(self.content) if self.content.strip() else {})
         except (ValueError, RecursionError):
             raise ProtocolViolation("LINE WORKS の応答を JSON として読み取れません。") from None
+        return self._read[0]
 
     @property
     def server_date(self) -> datetime | None:

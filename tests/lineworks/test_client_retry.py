@@ -313,7 +313,7 @@ def test_a_request_carries_what_the_contract_asks() -> None:
     seen = wire.seen[0]
     assert seen.headers["authorization"] == "Bearer token-1"
     assert seen.headers["content-type"].startswith("application/json")
-    assert seen.body == '{"nickName": "試験"}'.encode()
+    assert seen.body == '{"nickName":"試験"}'.encode()
     _, wire = run(get)
     assert "content-type" not in wire.seen[0].headers
 

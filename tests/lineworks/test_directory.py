@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -38,10 +38,10 @@ CALLS: dict[str, tuple[Any, str, str, Any]] = {
     "users.unsuspend": (lambda c: c.users.unsuspend("u1"), "POST", "/users/u1/unsuspend", None),
     "users.force_logout": (lambda c: c.users.force_logout("u1"), "POST", "/users/u1/force-logout", None),
     "users.leave": (
-        lambda c: c.users.set_leave_of_absence("u1", start=START, end=START),
+        lambda c: c.users.set_leave_of_absence("u1", start=START, end=START + timedelta(days=1)),
         "POST",
         "/users/u1/set-leave-of-absence",
-        {"startTime": "2027-01-17T00:00:00+00:00", "endTime": "2027-01-17T00:00:00+00:00"},
+        {"startTime": "2027-01-17T00:00:00+00:00", "endTime": "2027-01-18T00:00:00+00:00"},
     ),
     "users.invite": (
         lambda c: c.users.send_invitation("u1"),
