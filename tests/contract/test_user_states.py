@@ -1,19 +1,19 @@
-"""Members' states: pending, in use, suspended, awaiting, on leave, deleted (part 1 §4.1, §4.4, §4.8)."""
+"""Members' states: pending, in use, suspended, awaiting, on leave, deleted (part 1 §4.1, §4.4, §4.8, §9)."""
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from bousai_kit.sandbox.auth import issue
-from bousai_kit.sandbox.directory_state import first_login, new_user
+from bousai_kit.sandbox.directory_state import first_login
 from bousai_kit.sandbox.tenant import iso
-from tests.sandbox.botlab import DOMAIN, SILENT, lab, uid
-from tests.sandbox.directorylab import PASSWORD, Choices, Desk, at_desk, new_member
+from tests.contract.paragraphs import paragraph
+from tests.sandbox.botlab import SILENT, uid
+from tests.sandbox.directorylab import PASSWORD, Desk, at_desk, new_member
 
 FLAGS = ("isPending", "isSuspended", "isDeleted", "isAwaiting")
+
+
 BY_MAIL = {"passwordConfig": {"passwordCreationType": "MEMBER"}, "privateEmail": "taro@home.example.invalid"}
 
 
@@ -22,11 +22,12 @@ async def flags(desk: Desk, user_id: str) -> list[str]:
     return [flag for flag in FLAGS if user[flag]]
 
 
-# -- pending, in use (part 1 §4.1, §4.4) ------------------------------------------------------------
+# -- pending, in use (§4.1, §4.4) -------------------------------------------------------------------
 
 
+@paragraph("1 §4.1", "1 §4.4")
 def test_an_admin_password_needs_two_logins() -> None:
-    """Part 1 §4.4: log in, change the password, log in again, and only then leave 登録待ち."""
+    """Log in, change the password, log in again, and only then leave 登録待ち."""
 
     async def test(desk: Desk) -> None:
         user_id = (await desk.member())["userId"]
@@ -52,6 +53,7 @@ def test_an_admin_password_needs_two_logins() -> None:
     at_desk(test)
 
 
+@paragraph("1 §4.4")
 def test_without_a_forced_change_one_login_is_enough() -> None:
     async def test(desk: Desk) -> None:
         config = {"passwordCreationType": "ADMIN", "password": PASSWORD, "changePasswordAtNextLogin": False}
@@ -63,8 +65,9 @@ def test_without_a_forced_change_one_login_is_enough() -> None:
     at_desk(test)
 
 
+@paragraph("1 §4.1", "1 §4.4")
 def test_failed_logins_suspend() -> None:
-    """Part 1 §4.4: suspendedReason LOGIN_FAIL."""
+    """SuspendedReason LOGIN_FAIL."""
 
     async def test(desk: Desk) -> None:
         user_id = (await desk.member())["userId"]
@@ -82,8 +85,9 @@ def test_failed_logins_suspend() -> None:
     at_desk(test)
 
 
+@paragraph("1 §4.1", "1 §9")
 def test_simulated_people_log_in_by_themselves_and_the_auth_log_says_so() -> None:
-    """Part 1 §4.1, §9: isPending turns false; each login is a row."""
+    """IsPending turns false; each login is a row."""
 
     async def test(desk: Desk) -> None:
         for number in range(40):
@@ -98,9 +102,8 @@ def test_simulated_people_log_in_by_themselves_and_the_auth_log_says_so() -> Non
     at_desk(test, choices=SILENT)
 
 
+@paragraph("1 §4.1")
 def test_after_30_days_a_pending_member_cannot_start_until_invited_again() -> None:
-    """Part 1 §4.1, §8."""
-
     async def test(desk: Desk) -> None:
         user_id = (await desk.member("taro", **BY_MAIL))["userId"]
         await desk.days(30)
@@ -116,8 +119,9 @@ def test_after_30_days_a_pending_member_cannot_start_until_invited_again() -> No
     at_desk(test)
 
 
+@paragraph("1 §4.1", "1 §4.2")
 def test_a_member_with_a_future_first_day_waits() -> None:
-    """Part 1 §4.1, §4.2: isAwaiting until activationDate."""
+    """IsAwaiting until activationDate."""
 
     async def test(desk: Desk) -> None:
         begin = iso(desk.clock.now() + timedelta(days=3))
@@ -138,9 +142,8 @@ def test_a_member_with_a_future_first_day_waits() -> None:
     at_desk(test)
 
 
+@paragraph("1 §4.1", "1 §4.2")
 def test_with_sso_a_member_is_in_use_at_once_and_needs_an_external_key() -> None:
-    """Part 1 §4.1, §4.2."""
-
     async def test(desk: Desk) -> None:
         desk.tenant.set("sso", True)
         await desk.wrong("POST", "/users", new_member(passwordConfig=None), "userExternalKey")
@@ -151,11 +154,12 @@ def test_with_sso_a_member_is_in_use_at_once_and_needs_an_external_key() -> None
     at_desk(test)
 
 
-# -- suspended --------------------------------------------------------------------------------------
+# -- suspended, logged out, on leave (§4.8) ---------------------------------------------------------
 
 
+@paragraph("1 §4.8")
 def test_suspend_and_unsuspend() -> None:
-    """Part 1 §4.8: only members in use, not the super admin."""
+    """Only members in use, not the super admin."""
 
     async def test(desk: Desk) -> None:
         pending = (await desk.member())["userId"]
@@ -178,9 +182,8 @@ def test_suspend_and_unsuspend() -> None:
     at_desk(test, people=1)
 
 
+@paragraph("1 §1.6", "1 §4.8")
 def test_a_forced_logout_ends_the_members_tokens_within_minutes() -> None:
-    """Part 1 §1.6, §4.8."""
-
     async def test(desk: Desk) -> None:
         mine, others = (desk.bench.bearer(user_id=uid(number)) for number in (1, 2))
         await desk.done("POST", f"/users/{uid(1)}/force-logout", None, 202)
@@ -191,8 +194,9 @@ def test_a_forced_logout_ends_the_members_tokens_within_minutes() -> None:
     at_desk(test, people=2)
 
 
+@paragraph("1 §4.8")
 def test_leave_of_absence_is_a_period() -> None:
-    """Part 1 §4.8: both or none, later settings overwrite earlier ones."""
+    """Both or none, later settings overwrite earlier ones."""
 
     async def test(desk: Desk) -> None:
         path = f"/users/{uid(1)}"
@@ -215,11 +219,12 @@ def test_leave_of_absence_is_a_period() -> None:
     at_desk(test, people=1)
 
 
-# -- deleted ----------------------------------------------------------------------------------------
+# -- deleted (§4.1, §4.8) ---------------------------------------------------------------------------
 
 
+@paragraph("1 §4.1", "1 §4.5", "1 §4.8")
 def test_seven_days_to_come_back() -> None:
-    """Part 1 §4.1, §4.5, §4.8: the login id stays taken, rooms are left at once and not joined again."""
+    """The login id stays taken, rooms are left at once and not joined again."""
 
     async def test(desk: Desk) -> None:
         room = await desk.bench.room(1, 2)
@@ -245,8 +250,9 @@ def test_seven_days_to_come_back() -> None:
     at_desk(test, people=2)
 
 
+@paragraph("1 §4.8")
 def test_who_is_deleted_again_has_seven_days_again() -> None:
-    """Part 1 §4.8: the end of the first time does not strike in the second."""
+    """The end of the first time does not strike in the second."""
 
     async def test(desk: Desk) -> None:
         await desk.done("DELETE", f"/users/{uid(1)}", None, 204)
@@ -261,9 +267,8 @@ def test_who_is_deleted_again_has_seven_days_again() -> None:
     at_desk(test, people=1)
 
 
+@paragraph("1 §4.8")
 def test_after_seven_days_the_member_is_gone_and_the_id_free() -> None:
-    """Part 1 §4.8."""
-
     async def test(desk: Desk) -> None:
         await desk.done("DELETE", f"/users/{uid(1)}", None, 204)
         await desk.days(7.1)
@@ -275,8 +280,9 @@ def test_after_seven_days_the_member_is_gone_and_the_id_free() -> None:
     at_desk(test, people=1)
 
 
+@paragraph("1 §4.5", "1 §4.8")
 def test_forcedelete_frees_the_login_id_at_once() -> None:
-    """Part 1 §4.5, §4.8: no way back; the new member is another one."""
+    """No way back; the new member is another one."""
 
     async def test(desk: Desk) -> None:
         ids = []
@@ -295,9 +301,21 @@ def test_forcedelete_frees_the_login_id_at_once() -> None:
     at_desk(test)
 
 
-def test_administrators_stay() -> None:
-    """Part 1 §4.8."""
+@paragraph("1 §4.8")
+def test_a_token_of_a_purged_member_is_dead() -> None:
+    async def test(desk: Desk) -> None:
+        token = issue(
+            desk.tenant, kind="access", scopes=["user"], life_s=1e6, now=desk.clock.now(), user_id=uid(1)
+        )
+        await desk.done("DELETE", f"/users/{uid(1)}/forcedelete", None, 204)
+        answer = await desk.bench.api("GET", "/users", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 401
 
+    at_desk(test, people=1)
+
+
+@paragraph("1 §4.8")
+def test_administrators_stay() -> None:
     async def test(desk: Desk) -> None:
         for path in ("", "/forcedelete"):
             await desk.wrong("DELETE", f"/users/{uid(0)}{path}", None)
@@ -306,11 +324,12 @@ def test_administrators_stay() -> None:
     at_desk(test)
 
 
-# -- invitations, photo, move -----------------------------------------------------------------------
+# -- invited (§4.4, §4.8) ---------------------------------------------------------------------------
 
 
+@paragraph("1 §4.4", "1 §4.8")
 def test_invitations() -> None:
-    """Part 1 §4.4, §4.8: a mail leaves at once for MEMBER; to all once a day."""
+    """A mail leaves at once for MEMBER; to all once a day."""
 
     async def test(desk: Desk) -> None:
         mails = desk.tenant.table("mails")
@@ -330,141 +349,5 @@ def test_invitations() -> None:
         await desk.wrong("POST", "/users/send-invitation-email", {}, "once a day")
         await desk.days(1)
         await desk.done("POST", "/users/send-invitation-email", None, 202)
-
-    at_desk(test, people=1)
-
-
-def test_a_photo_goes_up_and_comes_down() -> None:
-    """Part 1 §2.7, §4.8."""
-
-    async def test(desk: Desk) -> None:
-        path, data = f"/users/{uid(1)}/photo", b"\xff\xd8\xff\xd9"
-        await desk.refused("GET", path, None, 404, "NOT_FOUND")
-        await desk.wrong("POST", path, {"fileName": "a.jpg", "fileSize": 10_485_761}, "fileSize")
-        url = (await desk.done("POST", path, {"fileName": "a.jpg", "fileSize": len(data)}))["uploadUrl"]
-        http, headers = desk.bench.http, desk.bench.headers
-        sent = await http.post(url, headers=headers, files={"Filedata": ("a.jpg", data, "image/jpeg")})
-        assert sent.status_code == 200
-        found = await desk.call("GET", path)
-        assert found.status_code == 302
-        assert (await http.get(found.headers["Location"], headers=headers)).content == data
-        await desk.done("DELETE", path, None, 204)
-        await desk.refused("GET", path, None, 404, "NOT_FOUND")
-
-    at_desk(test, people=1)
-
-
-def test_a_member_moves_to_another_domain() -> None:
-    """Part 1 §4.7."""
-
-    async def test(desk: Desk) -> None:
-        desk.tenant.set("domains", [DOMAIN, DOMAIN + 1])
-        group = await desk.group(members=[{"id": uid(1), "type": "USER"}])
-        path, there = f"/users/{uid(1)}/move", {"domainId": DOMAIN + 1, "email": "neu@other-demo"}
-        await desk.wrong("POST", path, {"domainId": DOMAIN})
-        await desk.wrong("POST", f"/users/{uid(0)}/move", there)
-        await desk.refused("POST", path, {"domainId": 7}, 403, "ACCESS_DENIED")
-        moved = await desk.done("POST", path, there)
-        assert (moved["userId"], moved["domainId"]) == (uid(1), DOMAIN + 1)
-        assert [user["userId"] for user in (await desk.get("/users"))["users"]] == [uid(0)]
-        assert [user["email"] for user in (await desk.get("/users", domainId=DOMAIN + 1))["users"]] == [
-            there["email"]
-        ]
-        assert (await desk.get(f"/groups/{group['groupId']}"))["members"] == []
-
-    at_desk(test, people=1)
-
-
-# -- kept -------------------------------------------------------------------------------------------
-
-
-def test_states_and_what_is_due_outlive_the_process(tmp_path: Path) -> None:
-    """The seven days, a waiting first day, a first login go on in the next process."""
-
-    async def first() -> Any:
-        async with lab(1, path=tmp_path / "tenant.db", choices=SILENT) as bench:
-            desk = Desk(bench)
-            await desk.done("DELETE", f"/users/{uid(1)}", None, 204)
-            begin = iso(bench.clock.now() + timedelta(days=2))
-            later = (await desk.member("later", activationDate=begin, userExternalKey="L"))["userId"]
-            soon = [(await desk.member(f"b{number}"))["userId"] for number in range(5)]
-            return later, soon
-
-    async def second(later: str, soon: list[str]) -> None:
-        async with lab(1, path=tmp_path / "tenant.db", choices=SILENT) as bench:
-            desk = Desk(bench)
-            assert (await desk.get("/users/externalKey%3AL"))["userId"] == later
-            await desk.wrong("POST", "/users", new_member("later"), "email")
-            await desk.days(8)
-            await desk.refused("GET", f"/users/{uid(1)}", None, 404, "NOT_FOUND")
-            assert "isAwaiting" not in await flags(desk, later)
-            assert sum(desk.state(user_id)["isPending"] for user_id in soon) <= 1
-
-    later, soon = asyncio.run(first())
-    asyncio.run(second(later, soon))
-
-
-def test_a_member_put_in_place_without_a_request_can_log_in() -> None:
-    """`new_user`, with which tenants begin."""
-
-    async def test(desk: Desk) -> None:
-        user = new_user(
-            desk.tenant, email="neu@city-demo", last_name="試験", pending=True, created=desk.clock.now()
-        )
-        assert (await desk.get("/users/neu%40city-demo"))["isPending"] is True
-        assert first_login(desk.bench.sandbox, user["userId"]) is True
-        assert first_login(desk.bench.sandbox, user["userId"]) is False
-        assert await flags(desk, user["userId"]) == []
-
-    at_desk(test)
-
-
-def test_choices_bend_what_is_not_known() -> None:
-    """Part 1 §11: easy to change in one table."""
-    choices = Choices(
-        people_answer=False,
-        people_log_in=False,
-        serial_service_s=0.0,
-        member_refs_say_not_found=False,
-        create_shows_flags=False,
-        delete_again=(400, "INVALID_PARAMETER", "gone"),
-        password_on_update=None,
-        patch_replaces_objects=False,
-    )
-
-    async def test(desk: Desk) -> None:
-        user = await desk.member()
-        assert "isPending" not in user
-        path = f"/users/{user['userId']}"
-        patched = await desk.done("PATCH", path, {"userName": {"lastName": "改名"}, "passwordConfig": {}})
-        assert patched["userName"]["firstName"] == "太郎"
-        wrong = {"organizations": [{"domainId": DOMAIN, "primary": True, "orgUnits": [{"orgUnitId": "x"}]}]}
-        await desk.wrong("PATCH", path, wrong, "orgUnitId")
-        await desk.done("DELETE", path, None, 204)
-        await desk.wrong("DELETE", path, None, "gone")
-
-    at_desk(test, choices=choices)
-
-
-def test_two_writes_of_one_member_at_once_are_refused_whatever_they_call_the_member() -> None:
-    """Part 1 §2.5."""
-
-    async def test(desk: Desk) -> None:
-        names = (uid(1), "s00001%40city-demo", "externalKey%3AS00001", uid(2))
-        calls = [desk.call("PATCH", f"/users/{name}", {"nickName": "x"}) for name in names]
-        answers = await asyncio.gather(*calls)
-        assert sorted(answer.status_code for answer in answers) == [200, 200, 409, 409]
-
-    at_desk(test, people=2, choices=Choices(people_answer=False))
-
-
-def test_a_token_of_a_purged_member_is_dead() -> None:
-    async def test(desk: Desk) -> None:
-        token = issue(
-            desk.tenant, kind="access", scopes=["user"], life_s=1e6, now=desk.clock.now(), user_id=uid(1)
-        )
-        await desk.done("DELETE", f"/users/{uid(1)}/forcedelete", None, 204)
-        answer = await desk.bench.api("GET", "/users", headers={"Authorization": f"Bearer {token}"})
-        assert answer.status_code == 401
 
     at_desk(test, people=1)

@@ -1,56 +1,24 @@
-"""The token host and the check of bearer tokens (part 1 §1, §2.4), over plain HTTP."""
+"""The token host: service-account JWT, refresh, revoke, scopes, its errors (part 1 §1)."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bousai_kit.sandbox.choices import Choices
-from bousai_kit.sandbox.core import Credentials
-from tests.sandbox.botlab import Lab, lab, trial
-
-GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-MINUTE, HOUR = 60, 3600
+from tests.contract.authlab import GRANT, HOUR, MINUTE, ask, bot, claims, post, signed
+from tests.contract.paragraphs import paragraph
+from tests.sandbox.botlab import Lab, trial
 
 
-def claims(bench: Lab, **changes: Any) -> dict[str, Any]:
-    now = int(bench.clock.now().timestamp())
-    made = bench.sandbox.credentials
-    whole = {"iss": made.client_id, "sub": made.service_account, "iat": now, "exp": now + 30 * MINUTE}
-    return {key: value for key, value in {**whole, **changes}.items() if value is not None}
-
-
-def signed(bench: Lab, key: Any = None, algorithm: str = "RS256", **changes: Any) -> str:
-    private = bench.sandbox.credentials.private_key_pem if key is None else key
-    return jwt.encode(claims(bench, **changes), private, algorithm=algorithm)
-
-
-async def post(bench: Lab, path: str = "/token", **form: str) -> httpx.Response:
-    made = bench.sandbox.credentials
-    whole = {"client_id": made.client_id, "client_secret": made.client_secret, **form}
-    return await bench.http.post(f"{bench.sandbox.auth_url}{path}", data=whole)
-
-
-async def ask(bench: Lab, assertion: str = "", scope: str = "bot bot.message", **form: str) -> httpx.Response:
-    assertion = assertion or signed(bench)
-    return await post(bench, **{"grant_type": GRANT, "assertion": assertion, "scope": scope, **form})
-
-
-async def bot(bench: Lab, token: str, *, header: str = "Bearer {}") -> httpx.Response:
-    headers = {"Authorization": header.format(token)}
-    return await bench.http.get(f"{bench.sandbox.api_url}/bots/{bench.bot}", headers=headers)
-
-
+@paragraph("1 §1.3", "1 §1.4")
 def test_a_token_is_bought_with_a_signed_assertion() -> None:
     async def test(bench: Lab) -> None:
         answer = await ask(bench)
@@ -66,6 +34,7 @@ def test_a_token_is_bought_with_a_signed_assertion() -> None:
     trial(test)
 
 
+@paragraph("1 §1.2", "1 §1.3", "1 §10")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -87,6 +56,7 @@ def test_what_public_clients_send_is_taken(changes: dict[str, Any]) -> None:
     trial(test)
 
 
+@paragraph("1 §1.2", "1 §1.8")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -123,6 +93,7 @@ def test_a_wrong_claim_is_refused(changes: dict[str, Any]) -> None:
     trial(test)
 
 
+@paragraph("1 §1.2")
 def test_a_string_for_a_time_is_refused() -> None:
     async def test(bench: Lab) -> None:
         now = int(bench.clock.now().timestamp())
@@ -137,6 +108,7 @@ def test_a_string_for_a_time_is_refused() -> None:
     trial(test)
 
 
+@paragraph("1 §1.2", "1 §1.8")
 def test_an_assertion_of_another_hand_is_refused() -> None:
     async def test(bench: Lab) -> None:
         other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -165,6 +137,7 @@ def test_an_assertion_of_another_hand_is_refused() -> None:
     trial(test)
 
 
+@paragraph("1 §1.2")
 def test_times_are_judged_by_the_tenant_s_clock() -> None:
     async def test(bench: Lab) -> None:
         assertion = signed(bench)
@@ -176,6 +149,7 @@ def test_times_are_judged_by_the_tenant_s_clock() -> None:
     trial(test)
 
 
+@paragraph("1 §1.8")
 def test_the_client_is_checked_first() -> None:
     async def test(bench: Lab) -> None:
         for form in ({"client_secret": "wrong"}, {"client_id": "wrong"}, {"client_secret": "秘密"}):
@@ -185,6 +159,7 @@ def test_the_client_is_checked_first() -> None:
     trial(test)
 
 
+@paragraph("1 §1.8", "1 §1.9", "1 §10")
 def test_one_scope_that_is_off_refuses_all() -> None:
     async def test(bench: Lab) -> None:
         for scope in ("bot no.such.scope", "", "bot,user"):
@@ -198,6 +173,7 @@ def test_one_scope_that_is_off_refuses_all() -> None:
     trial(test)
 
 
+@paragraph("1 §1.9")
 def test_the_free_plan_has_no_audit() -> None:
     async def test(bench: Lab) -> None:
         assert (await ask(bench, scope="bot")).status_code == 200
@@ -206,6 +182,7 @@ def test_the_free_plan_has_no_audit() -> None:
     trial(test, plan="free")
 
 
+@paragraph("1 §1.8", "1 §10")
 def test_what_cannot_be_parsed_has_a_shape_of_its_own() -> None:
     async def test(bench: Lab) -> None:
         url = f"{bench.sandbox.auth_url}/token"
@@ -222,6 +199,7 @@ def test_what_cannot_be_parsed_has_a_shape_of_its_own() -> None:
     trial(test)
 
 
+@paragraph("1 §1.6", "1 §10")
 def test_a_refresh_token_buys_another_access_token() -> None:
     async def test(bench: Lab) -> None:
         first = (await ask(bench)).json()
@@ -242,6 +220,7 @@ def test_a_refresh_token_buys_another_access_token() -> None:
     trial(test)
 
 
+@paragraph("1 §1.6")
 def test_rotation_ends_the_old_refresh_token() -> None:
     async def test(bench: Lab) -> None:
         first = (await ask(bench)).json()
@@ -253,6 +232,7 @@ def test_rotation_ends_the_old_refresh_token() -> None:
     trial(test, choices=Choices(refresh_rotation=True, people_answer=False))
 
 
+@paragraph("1 §1.5", "1 §1.6")
 def test_a_token_ends() -> None:
     async def test(bench: Lab) -> None:
         token = (await ask(bench)).json()["access_token"]
@@ -274,6 +254,7 @@ def test_a_token_ends() -> None:
     trial(test)
 
 
+@paragraph("1 §2.1", "1 §2.4", "1 §10")
 def test_the_bearer_header_is_read_strictly() -> None:
     async def test(bench: Lab) -> None:
         token = (await ask(bench)).json()["access_token"]
@@ -290,6 +271,7 @@ def test_the_bearer_header_is_read_strictly() -> None:
     trial(test)
 
 
+@paragraph("1 §1.2")
 def test_a_token_acts_as_a_member_where_delegation_is_on() -> None:
     async def test(bench: Lab) -> None:
         login = bench.tenant.table("users")["u00001-0000-4000-8000-000000000000"]["email"]
@@ -298,18 +280,3 @@ def test_a_token_acts_as_a_member_where_delegation_is_on() -> None:
         assert answer.json()["error"] == "invalid_grant"
 
     trial(test, choices=Choices(delegation=True, people_answer=False))
-
-
-def test_no_token_and_no_secret_is_kept(tmp_path: Path) -> None:
-    async def test() -> tuple[dict[str, str], Credentials, str]:
-        async with lab(2, path=tmp_path / "tenant.db") as bench:
-            shown = repr(bench.sandbox) + repr(bench.sandbox.credentials) + repr(bench.sandbox.auth)
-            return (await ask(bench)).json(), bench.sandbox.credentials, shown
-
-    body, made, shown = asyncio.run(test())
-    whole = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert len(whole) > 4096
-    for secret in (body["access_token"], body["refresh_token"], made.client_secret):
-        assert secret.encode() not in whole
-    for secret in (made.client_secret, made.bot_secret, made.line_channel_token, "PRIVATE KEY"):
-        assert secret not in shown
