@@ -85,6 +85,14 @@ def _login(call: Call) -> Reply:
     return Reply(200, {"state": state})
 
 
+_BODY = {
+    "type": "object",
+    "required": ["login", "password"],
+    "properties": {
+        name: {"type": "string", "maxLength": 200} for name in ("login", "password", "newPassword")
+    },
+}
+
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("admin.login", "POST", "/login", (), _login, host="admin", limit="none", paragraph="1 §4.4"),
+    Operation("admin.login", "POST", "/login", (), _login, host="admin", limit="none", body=_BODY),
 )

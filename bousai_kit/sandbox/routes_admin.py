@@ -5,11 +5,14 @@ No part of the vendor's API. It listens on loopback beside the others and asks f
 ==============================  ============================================================================
 ``GET /ready``                  the process that runs this tenant
 ``GET /truth``                  who received what when, who answered what when, callbacks, states of members
+``GET /openapi.json``           the description of all hosts, from the same tables that the routes are made of
 ``GET /members``                every member: states, device, role, ward, whether a push reaches the phone
 ``GET, PUT /limits``            plan, shape of the limiter, requests a minute by operation or class
 ``POST /limits/reset``          forget what was counted
 ``GET, PUT, POST /faults``      the fault plan, as in the TOML file; POST adds rules to it
 ``PUT /scopes``                 what the app may ask for (Developer Console); an empty list: everything
+``PUT /console``                other switches of a console: ``allowed_ips`` (of callers; ends all tokens),
+                                ``key`` (valid, reissued, expired), ``closed`` (operations that answer 403)
 ``POST /tokens/revoke``         every access token ends, as when IP restriction is switched (part 2 §10)
 ``POST /reset``                 the tenant begins anew: same seed, members, app and bot; the clock goes on
 ==============================  ============================================================================
@@ -17,14 +20,16 @@ No part of the vendor's API. It listens on loopback beside the others and asks f
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import InputError
 from bousai_kit.sandbox import bot_state, people
-from bousai_kit.sandbox.auth import KNOWN_SCOPES, revoke_all
-from bousai_kit.sandbox.faults import FaultPlan, load_faults
+from bousai_kit.sandbox.auth import KEY_STATES, KNOWN_SCOPES, revoke_all
+from bousai_kit.sandbox.faults import CALLBACK_KINDS, REQUEST_KINDS, FaultPlan, load_faults
 from bousai_kit.sandbox.limits import PLANS, SHAPES, Limits
+from bousai_kit.sandbox.openapi import openapi_of
 from bousai_kit.sandbox.ops import Call, Operation, Reply, bad
 from bousai_kit.sandbox.seed import begin_anew
 from bousai_kit.sandbox.tenant import Entity
@@ -79,6 +84,10 @@ def _truth(call: Call) -> Reply:
     return Reply(200, truth_of(call.sandbox))
 
 
+def _openapi(call: Call) -> Reply:
+    return Reply(200, openapi_of(call.sandbox))
+
+
 def _members(call: Call) -> Reply:
     tenant = call.tenant
     shown = []
@@ -114,7 +123,7 @@ def _set_limits(call: Call) -> Reply:
     before = sandbox.limits
     plan, shape = fields.get("plan", before.plan), fields.get("limiter", before.shape)
     overrides = fields.get("overrides", before.overrides)
-    if plan not in PLANS or shape not in SHAPES:
+    if not (isinstance(plan, str) and plan in PLANS and isinstance(shape, str) and shape in SHAPES):
         raise bad(f"plan is one of {', '.join(PLANS)}; limiter is one of {', '.join(SHAPES)}.")
     whole = isinstance(overrides, dict) and all(
         isinstance(value, int) and not isinstance(value, bool) and value >= 1 for value in overrides.values()
@@ -168,6 +177,32 @@ def _scopes(call: Call) -> Reply:
     return Reply(204)
 
 
+def _console(call: Call) -> Reply:
+    """``{"allowed_ips"?: […], "key"?: …, "closed"?: […]}``; what is not sent stays."""
+    fields, tenant, api = call.json(), call.tenant, call.sandbox.routers["api"]
+    listed, closed = fields.get("allowed_ips", []), fields.get("closed", [])
+    if not isinstance(listed, list) or not all(_is_network(entry) for entry in listed):
+        raise bad("allowed_ips must be a list of addresses or networks.")
+    if not isinstance(closed, list) or not {*map(str, closed)} <= {one.name for one in api.operations}:
+        raise bad("closed must be a list of operations of the API.")
+    if fields.get("key", KEY_STATES[0]) not in KEY_STATES:
+        raise bad(f"key is one of {', '.join(KEY_STATES)}.")
+    for name, key in (("allowed_ips", "allowed_ips"), ("closed", "closed"), ("key", "key_state")):
+        if name in fields:
+            tenant.set(key, fields[name])
+    if "allowed_ips" in fields:
+        revoke_all(tenant)  # part 2 §10
+    return Reply(204)
+
+
+def _is_network(entry: Any) -> bool:
+    try:
+        ipaddress.ip_network(str(entry), strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 def _revoke(call: Call) -> Reply:
     return Reply(200, {"ended": revoke_all(call.tenant)})
 
@@ -180,21 +215,56 @@ def _reset(call: Call) -> Reply:
     return Reply(204)
 
 
-def _op(name: str, method: str, path: str, handler: Any, success: int = 200) -> Operation:
-    return Operation(f"admin.{name}", method, path, (), handler, success=success, host="admin", limit="none")
+_LIMITS_BODY: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "plan": {"enum": list(PLANS)},
+        "limiter": {"enum": list(SHAPES)},
+        "overrides": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}},
+    },
+}
+_FAULTS_BODY: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "seed": {"type": "integer"},
+        "fault": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["kind"],
+                "properties": {"kind": {"enum": [*REQUEST_KINDS, *CALLBACK_KINDS]}, "on": {"type": "string"}},
+            },
+        },
+    },
+}
+_SCOPES_BODY: dict[str, Any] = {
+    "type": "object",
+    "required": ["scopes"],
+    "properties": {"scopes": {"type": "array", "items": {"enum": sorted(KNOWN_SCOPES)}}},
+}
+
+
+def _op(
+    name: str, method: str, path: str, handler: Any, success: int = 200, body: dict[str, Any] | None = None
+) -> Operation:
+    return Operation(
+        f"admin.{name}", method, path, (), handler, success=success, host="admin", limit="none", body=body
+    )
 
 
 OPERATIONS: tuple[Operation, ...] = (
     _op("ready", "GET", "/ready", _ready),
     _op("truth", "GET", "/truth", _truth),
+    _op("openapi", "GET", "/openapi.json", _openapi),
     _op("members", "GET", "/members", _members),
     _op("limits.get", "GET", "/limits", _limits),
-    _op("limits.set", "PUT", "/limits", _set_limits),
+    _op("limits.set", "PUT", "/limits", _set_limits, body=_LIMITS_BODY),
     _op("limits.reset", "POST", "/limits/reset", _reset_limits, 204),
     _op("faults.get", "GET", "/faults", _faults),
-    _op("faults.set", "PUT", "/faults", _set_faults),
-    _op("faults.add", "POST", "/faults", _add_faults),
-    _op("scopes", "PUT", "/scopes", _scopes, 204),
+    _op("faults.set", "PUT", "/faults", _set_faults, body=_FAULTS_BODY),
+    _op("faults.add", "POST", "/faults", _add_faults, body=_FAULTS_BODY),
+    _op("scopes", "PUT", "/scopes", _scopes, 204, body=_SCOPES_BODY),
+    _op("console", "PUT", "/console", _console, 204),
     _op("revoke", "POST", "/tokens/revoke", _revoke),
     _op("reset", "POST", "/reset", _reset, 204),
 )

@@ -19,6 +19,7 @@ from bousai_kit.sandbox.tenant import Entity
 __all__ = ["OPERATIONS"]
 
 FILES = ("image", "file", "audio", "video")
+INVITED = ("GROUP", "ORGUNIT", "MULTI_USERS")
 
 
 def _who(call: Call) -> tuple[str, Entity]:
@@ -67,12 +68,15 @@ def _send(call: Call) -> Reply:
     bot_id, _ = _who(call)
     content = dict(obj(call.json().get("content"), "content"))
     kind = content.get("type")
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise bad("content.type is invalid.")
     shown = str(content.get("text") or content.get("address") or content.get("stickerId") or "")
     if kind in FILES:
         name = str(content.pop("fileName", "") or "photo.jpg")
-        data = bytes.fromhex(str(content.pop("hex", "") or "ffd8ffd9"))
+        try:
+            data = bytes.fromhex(str(content.pop("hex", "") or "ffd8ffd9"))
+        except ValueError:
+            raise bad("content.hex is invalid.") from None
         life = call.choices.attachment_life_s
         content["fileId"] = put_file(call.tenant, bot_id, name, data, call.now, life)
         shown = f"(写真) {name}" if kind == "image" else f"(ファイル) {name}"
@@ -105,7 +109,7 @@ def _leave(call: Call) -> Reply:
 def _invite(call: Call) -> Reply:
     fields = call.json()
     kind = fields.get("kind", "GROUP")
-    if kind not in ("GROUP", "ORGUNIT", "MULTI_USERS"):
+    if kind not in INVITED:
         raise bad("kind must be GROUP, ORGUNIT or MULTI_USERS.")
     bot_id = str(fields.get("bot") or call.tenant.bot_id)
     key = string(fields, "id", "", 200) or ""
@@ -138,18 +142,32 @@ async def _login(call: Call) -> Reply:
     return Reply(200, {"count": len(due)})
 
 
-def _op(name: str, handler: Any, success: int = 204) -> Operation:
-    path = f"/staff/{name}"
-    return Operation(f"admin.{name}", "POST", path, (), handler, success=success, host="admin", limit="none")
+_TEXT: dict[str, Any] = {"type": "string"}
+_WHO: dict[str, Any] = {"user": _TEXT, "bot": _TEXT, "channel": _TEXT, "key": _TEXT}
+
+
+def _body(*required: str, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+def _op(name: str, handler: Any, body: dict[str, Any] | None, success: int = 204) -> Operation:
+    path, called = f"/staff/{name}", f"admin.staff.{name}"
+    return Operation(
+        called, "POST", path, (), handler, success=success, host="admin", limit="none", body=body
+    )
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    _op("say", _say),
-    _op("tap", _tap),
-    _op("send", _send),
-    _op("open", _open),
-    _op("leave", _leave),
-    _op("invite", _invite, 201),
-    _op("login", _login, 200),
+    _op("say", _say, _body("user", "text", **_WHO, text=_TEXT)),
+    _op("tap", _tap, _body("user", **_WHO, text=_TEXT, postback=_TEXT, data=_TEXT)),
+    _op(
+        "send",
+        _send,
+        _body("user", "content", **_WHO, content=_body("type", type={"enum": sorted(TYPES)}, hex=_TEXT)),
+    ),
+    _op("open", _open, _body("user", **_WHO)),
+    _op("leave", _leave, _body("user", **_WHO)),
+    _op("invite", _invite, _body("id", bot=_TEXT, kind={"enum": list(INVITED)}, id=_TEXT), 201),
+    _op("login", _login, None, 200),
     Operation("admin.staff", "GET", "/staff/{userId}", (), _profile, host="admin", limit="none"),
 )
