@@ -29,6 +29,7 @@ __all__ = [
 
 LANGUAGES = frozenset({"ja_JP", "ko_KR", "zh_CN", "zh_TW", "en_US"})
 URL_LENGTH = 1000
+FILE_ID_LENGTH = 1000
 I18n = Mapping[str, str]  # language -> text
 
 
@@ -272,20 +273,48 @@ def check_action(
 
 @dataclass(frozen=True, slots=True)
 class QuickReplyItem:
-    """One quick reply; `image_url` (HTTPS, PNG) or `image_resource_id` gives it an icon."""
+    """One quick reply; `image_url` (HTTPS, PNG) or `image_resource_id` gives it an icon.
+
+    Parameters
+    ----------
+    action : Action
+        Any type; a `MessageAction` needs its text, a `PostbackAction` its display text here.
+    image_url, image_resource_id : str, optional
+        One of the two.
+    i18n_image_urls, i18n_image_resource_ids : mapping, optional
+        Icons by language.
+    """
 
     action: Action
     image_url: str | None = None
     image_resource_id: str | None = None
+    i18n_image_urls: I18n | None = None
+    i18n_image_resource_ids: I18n | None = None
 
     def to_wire(self, place: str = "quickReply.items[]") -> dict[str, Any]:
         """As the platform takes it."""
+        if self.image_url is not None and self.image_resource_id is not None:
+            raise InvalidContent(
+                f"{place}: imageUrl と imageResourceId のどちらか一方を指定してください。",
+                field=f"{place}.imageUrl",
+            )
+        for language, url in (self.i18n_image_urls or {}).items():
+            web(f"{place}.i18nImageUrl[{language}]", url)
         if isinstance(self.action, PostbackAction):
             text(f"{place}.action.displayText", self.action.display_text, 300)
         return wire(
             action=check_action(f"{place}.action", self.action, allowed=QUICK, text_required=True),
             imageUrl=web(f"{place}.imageUrl", self.image_url, required=False),
-            imageResourceId=self.image_resource_id,
+            imageResourceId=text(
+                f"{place}.imageResourceId", self.image_resource_id, FILE_ID_LENGTH, required=False
+            ),
+            i18nImageUrl=i18n(f"{place}.i18nImageUrl", "thumbnailImageUrl", self.i18n_image_urls, URL_LENGTH),
+            i18nImageResourceIds=i18n(
+                f"{place}.i18nImageResourceIds",
+                "imageResourceId",
+                self.i18n_image_resource_ids,
+                FILE_ID_LENGTH,
+            ),
         )
 
 

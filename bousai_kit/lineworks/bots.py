@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from bousai_kit.errors import ProtocolViolation
-from bousai_kit.lineworks.actions import EVERYWHERE, Action, check_action, count, text
+from bousai_kit.lineworks.actions import EVERYWHERE, Action, check_action, count, text, web
 from bousai_kit.lineworks.base import Caller, InvalidContent, Json, as_object, quoted
 from bousai_kit.lineworks.contents import BLOCKED_EXTENSIONS
 
@@ -212,8 +212,13 @@ def _check_bot(body: Body, *, required: bool) -> None:
         must = required and name != "callbackUrl"
         if must or body.get(name):
             text(name, body.get(name), most)
+    if body.get("photoUrl"):
+        web("photoUrl", body["photoUrl"])
     administrators = body.get("administrators")
     if required or administrators is not None:
         count("administrators", administrators or (), 3)
     if body.get("subadministrators") is not None:
         count("subadministrators", body["subadministrators"], 3, least=0)
+    for name in ("administrators", "subadministrators", "allowDomains"):
+        if len(set(body.get(name) or ())) != len(body.get(name) or ()):
+            raise InvalidContent(f"{name} に同じ値が 2 回あります。", field=name)

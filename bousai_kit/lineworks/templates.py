@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 _FLEX_CAROUSEL_BYTES = 30 * 1024
+_FLEX_BUBBLE_BYTES = 10 * 1024  # not in the vendor's pages that could be read; its sibling's limit
+
+
+_BUBBLE_SIZES = ("nano", "micro", "kilo", "mega", "giga")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class ListElement:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """The head of a list template."""
+    """The head of a list template; its picture by address or by file id."""
 
     background_url: str | None = None
     background_file_id: str | None = None
@@ -72,6 +76,11 @@ class Cover:
 
     def to_wire(self) -> dict[str, Any]:
         """As the platform takes it."""
+        if self.background_url is not None and self.background_file_id is not None:
+            raise InvalidContent(
+                "coverData: backgroundImageUrl と backgroundFileId のどちらか一方を指定してください。",
+                field="coverData.backgroundImageUrl",
+            )
         return wire(
             backgroundImageUrl=web("coverData.backgroundImageUrl", self.background_url, required=False),
             backgroundFileId=text(
@@ -204,7 +213,10 @@ class ImageCarousel(Content):
 
 @dataclass(frozen=True, slots=True)
 class Flex(Content):
-    """A bubble, or a carousel of 1–10 bubbles (30 KB); `alt_text` at most 400 characters."""
+    """A bubble (10 KB), or a carousel of 1–10 bubbles (30 KB); `alt_text` at most 400 characters.
+
+    Which actions work inside a Flex is not documented: take ``uri`` there, and a `ButtonTemplate` to ask.
+    """
 
     type: ClassVar[str] = "flex"
     alt_text: str
@@ -216,11 +228,14 @@ class Flex(Content):
         if kind not in ("bubble", "carousel"):
             raise InvalidContent("contents.type は bubble か carousel です。", field="contents.type")
         if kind == "carousel":
-            count("contents.contents", self.contents.get("contents") or (), 10)
-            if len(json.dumps(self.contents, ensure_ascii=False).encode()) > _FLEX_CAROUSEL_BYTES:
-                raise InvalidContent(
-                    "contents は 30 KB までです。", field="contents", limit=_FLEX_CAROUSEL_BYTES
-                )
+            bubbles = self.contents.get("contents")
+            bubbles = bubbles if isinstance(bubbles, Sequence) and not isinstance(bubbles, str) else ()
+            count("contents.contents", bubbles, 10)
+            _fits("contents", self.contents, _FLEX_CAROUSEL_BYTES)
+            for n, bubble in enumerate(bubbles):
+                _bubble(f"contents.contents[{n}]", bubble)
+        else:
+            _bubble("contents", self.contents)
         return wire(
             altText=text("altText", self.alt_text, 400),
             contents=dict(self.contents),
@@ -238,6 +253,25 @@ def _picture(place: str, url: str | None, file_id: str | None) -> dict[str, Any]
         originalContentUrl=web(f"{place}.originalContentUrl", url, required=False),
         fileId=text(f"{place}.fileId", file_id, 1000, required=False),
     )
+
+
+def _bubble(place: str, bubble: object) -> None:
+    if not isinstance(bubble, Mapping) or bubble.get("type") != "bubble":
+        raise InvalidContent(f"{place}.type は bubble です。", field=f"{place}.type")
+    size = bubble.get("size")
+    _one_of(f"{place}.size", None if size is None else str(size), *_BUBBLE_SIZES)
+    _fits(place, bubble, _FLEX_BUBBLE_BYTES)
+
+
+def _fits(place: str, value: Mapping[str, Any], most: int) -> None:
+    try:
+        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
+    except (TypeError, ValueError, RecursionError):  # half a surrogate pair is a ValueError too
+        raise InvalidContent(f"{place} を JSON にできません。", field=place) from None
+    if size > most:
+        raise InvalidContent(
+            f"{place} は {most // 1024} KB までです（{size:,} バイト）。", field=place, limit=most
+        )
 
 
 def _one_of(field: str, value: str | None, *allowed: str) -> str | None:

@@ -51,14 +51,22 @@ def web(length: int) -> str:
     return WEB + "x" * (length - len(WEB))
 
 
-def flex(size: int) -> dict[str, Any]:
-    """A carousel of so many bytes."""
+def bubble(size: int) -> dict[str, Any]:
+    """A bubble of so many bytes."""
     import json
 
-    def made(filler: int) -> dict[str, Any]:
-        return {"type": "carousel", "contents": [{"type": "bubble", "text": "x" * filler}]}
+    made = {"type": "bubble", "body": {"type": "box", "contents": [{"type": "text", "text": ""}]}}
+    made["body"]["contents"][0]["text"] = "x" * (size - len(json.dumps(made, separators=(",", ":"))))  # type: ignore[index]
+    return made
 
-    return made(size - len(json.dumps(made(0))))
+
+def flex(size: int) -> dict[str, Any]:
+    """A carousel of so many bytes, each bubble well below its own limit."""
+    import json
+
+    made = {"type": "carousel", "contents": [bubble(7000) for _ in range(4)]}
+    left = size - len(json.dumps(made, separators=(",", ":"))) - 1
+    return {"type": "carousel", "contents": [*made["contents"], bubble(left)]}
 
 
 LIMITS: dict[str, tuple[int, Callable[[int], Any]]] = {
@@ -104,6 +112,7 @@ LIMITS: dict[str, tuple[int, Callable[[int], Any]]] = {
     "flex alt": (400, lambda n: Flex("x" * n, {"type": "bubble"})),
     "flex bubbles": (10, lambda n: Flex("x", {"type": "carousel", "contents": [{"type": "bubble"}] * n})),
     "flex bytes": (30 * 1024, lambda n: Flex("x", flex(n))),
+    "flex bubble bytes": (10 * 1024, lambda n: Flex("x", bubble(n))),
     "quick replies": (13, lambda n: QuickReply((QuickReplyItem(TAP),) * n)),
     "quick icon": (1000, lambda n: QuickReply((QuickReplyItem(TAP, image_url=web(n)),))),
     "quick label": (
@@ -160,6 +169,16 @@ def test_at_the_limit_and_one_more(name: str) -> None:
         lambda: Carousel([CarouselColumn("x", [SAY])], image_size="huge"),
         lambda: ImageCarousel([ImageColumn(SAY)]),
         lambda: Flex("x", {"type": "box"}),
+        lambda: Flex("x", {"type": "bubble", "size": "huge"}),
+        lambda: Flex("x", {"type": "carousel", "contents": [{"type": "box"}]}),
+        lambda: Flex("x", {"type": "carousel", "contents": "bubbles"}),
+        lambda: Flex("x", {"type": "bubble", "body": float("nan")}),
+        lambda: Flex("x", {"type": "bubble", "body": object()}),
+        lambda: Flex("x", {"type": "bubble", "body": "\ud800"}),
+        lambda: Cover(background_url=WEB, background_file_id="f").to_wire(),
+        lambda: QuickReply((QuickReplyItem(TAP, image_url=WEB, image_resource_id="f"),)),
+        lambda: QuickReply((QuickReplyItem(TAP, i18n_image_urls={"en_US": "http://example.invalid/x"}),)),
+        lambda: QuickReply((QuickReplyItem(TAP, i18n_image_resource_ids={"en": "f"}),)),
         lambda: Flex("x", {"type": "carousel", "contents": []}),
         lambda: QuickReply(()),
         lambda: QuickReply((QuickReplyItem(PostbackAction(label="x", data="x")),)),
