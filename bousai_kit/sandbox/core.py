@@ -47,6 +47,7 @@ MODULES = (
     "routes_groups",
     "routes_catalogues",
     "routes_custom_properties",
+    "routes_access",
     "routes_bots",
     "routes_messages",
     "routes_channels",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bousai_kit.sandbox import directory_checks as check
+from bousai_kit.sandbox import schemas
 from bousai_kit.sandbox.bot_state import full_name
 from bousai_kit.sandbox.content_parts import array, obj
 from bousai_kit.sandbox.directory_index import find, index, put, rows_of_domain
@@ -228,25 +229,9 @@ def key_operations(
     if guard is not None:
         listing, setting = guard(listing), guard(setting)
     path = f"{kind.path}/external-keys"
-    query = {
-        "domainId": {"type": "integer"},
-        "count": {"type": "integer", "minimum": 1, "maximum": 100},
-        "cursor": {"type": "string"},
-        "hasExternalKey": {"type": "boolean"},
-    }
-    entry = {
-        "type": "object",
-        "required": ["id"],
-        "properties": {
-            "id": {"type": "string"},
-            "externalKey": {"type": ["string", "null"], "maxLength": 100},
-        },
-    }
-    body = {
-        "type": "object",
-        "required": [kind.plural],
-        "properties": {kind.plural: {"type": "array", "items": entry, "minItems": 1, "maxItems": 50}},
-    }
+    query = {**schemas.PAGE, "hasExternalKey": schemas.FLAG}
+    entry = schemas.body({"id": schemas.text(1000), "externalKey": schemas.key(kind.forbidden)}, "id")
+    body = schemas.body({kind.plural: schemas.array_of(entry, low=1, high=50)}, kind.plural)
     where = "1 §4.8" if table == "users" else "1 §3"
     return (
         Operation(

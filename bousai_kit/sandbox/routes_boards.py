@@ -6,23 +6,26 @@ moment has passed. An unknown board is 403, as measured (part 1 §10.5); an unkn
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bousai_kit.sandbox import people, people_model
+from bousai_kit.sandbox import directory_checks as check
+from bousai_kit.sandbox import people, people_model, schemas
 from bousai_kit.sandbox.bot_state import administrator, alive, full_name
 from bousai_kit.sandbox.content_parts import obj, string
+from bousai_kit.sandbox.directory_state import account
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, missing
 from bousai_kit.sandbox.tenant import Entity, Tenant, iso
 
-__all__ = ["OPERATIONS", "found"]
+if TYPE_CHECKING:
+    from bousai_kit.sandbox.core import Sandbox
+
+__all__ = ["LISTENERS", "OPERATIONS", "found"]
 
 READ = ("board", "board.read")
 WRITE = ("board",)
 FIRST_BOARD = 4070000000094571001
 FIRST_POST = 4070000000104571001
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
 def found(tenant: Tenant, now: datetime) -> None:
@@ -58,9 +61,8 @@ def _post(call: Call) -> tuple[str, Entity]:
 # -- who has read -----------------------------------------------------------------------------------
 
 
-def _reading(call: Call, post: Entity) -> dict[str, float | None]:
+def _reading(tenant: Tenant, post: Entity) -> dict[str, float | None]:
     """By member: seconds from the post to reading it (None: never)."""
-    tenant = call.tenant
     key = f"post:{post['postId']}"
     cached: dict[str, float | None] = tenant.caches.setdefault(key, {})
     for user_id, user in tenant.table("users").items():
@@ -70,13 +72,13 @@ def _reading(call: Call, post: Entity) -> dict[str, float | None]:
     return cached
 
 
-def _has_read(call: Call, post: Entity, user: Entity, reading: dict[str, float | None]) -> bool:
+def _has_read(sandbox: Sandbox, post: Entity, user: Entity, reading: dict[str, float | None]) -> bool:
     after = reading.get(user["userId"])
     if user["userId"] == post["userId"]:
         return True
-    if after is None or not alive(user) or not call.choices.people_answer:
+    if after is None or not alive(user) or not sandbox.choices.people_answer:
         return False
-    return call.now >= datetime.fromisoformat(post["at"]) + timedelta(seconds=after)
+    return sandbox.clock.now() >= datetime.fromisoformat(post["at"]) + timedelta(seconds=after)
 
 
 def _members(tenant: Tenant) -> list[Entity]:
@@ -84,8 +86,35 @@ def _members(tenant: Tenant) -> list[Entity]:
 
 
 def _read_count(call: Call, post: Entity) -> int:
-    reading = _reading(call, post)
-    return sum(_has_read(call, post, user, reading) for user in _members(call.tenant))
+    reading = _reading(call.tenant, post)
+    read = sum(_has_read(call.sandbox, post, user, reading) for user in _members(call.tenant))
+    return read + len(_gone(call, post))
+
+
+def _gone(call: Call, post: Entity) -> list[str]:
+    """Names of those who had read it and are no longer there."""
+    if not call.choices.readers_gone:
+        return []
+    users = call.tenant.table("users")
+    return [name for user_id, name in post.get("gone", {}).items() if user_id not in users]
+
+
+def _keep_reader(sandbox: Sandbox, payload: dict[str, Any]) -> None:
+    """Somebody is deleted: once purged, all that is left of a reader is the name, with a null for the id."""
+    tenant = sandbox.tenant
+    user = tenant.table("users").get(payload["id"])
+    if user is None:
+        return
+    for key, post in list(tenant.table("posts").items()):
+        if _has_read(sandbox, post, {**user, "isDeleted": False}, _reading(tenant, post)):
+            tenant.put(
+                "posts", key, {**post, "gone": {**post.get("gone", {}), payload["id"]: full_name(user)}}
+            )
+
+
+def _keep_reader_purged(sandbox: Sandbox, payload: dict[str, Any]) -> None:
+    if account(sandbox.tenant, payload["id"]).get("purge") is None:  # else it was noted seven days ago
+        _keep_reader(sandbox, payload)
 
 
 # -- boards and posts -------------------------------------------------------------------------------
@@ -103,7 +132,7 @@ def _summary(call: Call, post: Entity) -> dict[str, Any]:
     shown = {name: post[name] for name in _LISTED}
     reader = call.token.user_id if call.token else ""
     user = call.tenant.table("users").get(reader)
-    unread = user is not None and not _has_read(call, post, user, _reading(call, post))
+    unread = user is not None and not _has_read(call.sandbox, post, user, _reading(call.tenant, post))
     return {**shown, "readCount": _read_count(call, post), "isUnread": unread}
 
 
@@ -160,24 +189,22 @@ def _recent(call: Call) -> Reply:
 
 def _checked(call: Call) -> dict[str, Any]:
     fields = call.json()
-    title = string(fields, "title", "", 200)
-    body = string(fields, "body", "", 200_000)
-    must = call.flag("isMustRead", False)
+    title = string(fields, "title", "", call.choices.board_title_limit)
+    body = string(fields, "body", "", call.choices.board_body_limit)
     period = fields.get("mustReadPeriod")
     if period is not None:
         entry = obj(period, "mustReadPeriod")
         for name in ("startDate", "endDate"):
-            if entry.get(name) is not None and not (isinstance(entry[name], str) and _DAY.match(entry[name])):
-                raise bad(f"mustReadPeriod.{name} must be YYYY-MM-DD.")
+            check.day(entry, name)
         period = {name: entry[name] for name in ("startDate", "endDate") if entry.get(name)}
         if period.get("endDate", "9999") < period.get("startDate", ""):
             raise bad("mustReadPeriod.endDate must not be before startDate.")
     return {
         "title": title,
         "body": body,
-        "isMustRead": must,
+        "isMustRead": call.flag("isMustRead", False),
         "mustReadPeriod": period,
-        "enableComment": call.flag("enableComment", True),
+        "enableComment": call.flag("enableComment", call.choices.post_comments),
     }
 
 
@@ -233,34 +260,39 @@ def _delete(call: Call) -> Reply:
 
 def _readers(call: Call) -> Reply:
     _, post = _post(call)
-    reading = _reading(call, post)
+    reading = _reading(call.tenant, post)
 
     def view(user: Entity) -> dict[str, Any]:
         return {
             "userId": user["userId"],
             "userName": full_name(user),
-            "isRead": _has_read(call, post, user, reading),
+            "isRead": _has_read(call.sandbox, post, user, reading),
         }
 
-    members = [(user["userId"], user) for user in _members(call.tenant)]
+    def shown(entry: Entity | str) -> dict[str, Any]:
+        gone = {"userId": None, "userName": entry, "isRead": True}
+        return gone if isinstance(entry, str) else view(entry)
+
+    rows: list[tuple[str, Any]] = [(user["userId"], user) for user in _members(call.tenant)]
+    rows += [(f"gone {at}", name) for at, name in enumerate(_gone(call, post))]
     most = call.choices.readers_maximum
-    return Reply(200, call.page("readers", members, default=most, maximum=most, view=view))
+    return Reply(200, call.page("readers", rows, default=most, maximum=most, view=shown))
 
 
-_FLAG = {"type": "boolean"}
-_BODY: dict[str, Any] = {
-    "type": "object",
-    "required": ["title", "body"],
-    "properties": {
-        "title": {"type": "string", "minLength": 1, "maxLength": 200},
-        "body": {"type": "string", "minLength": 1},
-        "isMustRead": _FLAG,
-        "enableComment": _FLAG,
-        "mustReadPeriod": {"type": "object"},
+_DAY = schemas.text(10, null=True, pattern="^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")
+_PERIOD = {**schemas.body({"startDate": _DAY, "endDate": _DAY}), "type": ["object", "null"]}
+_BODY = schemas.body(
+    {
+        "title": schemas.text(200),
+        "body": schemas.text(200_000),
+        "isMustRead": schemas.FLAG,
+        "enableComment": schemas.FLAG,
+        "mustReadPeriod": _PERIOD,
     },
-}
-_COUNT = {"type": "integer", "minimum": 1, "maximum": 40}
-_PAGE = {"cursor": {"type": "string"}, "count": _COUNT}
+    "title",
+    "body",
+)
+_PAGE = schemas.page(40)
 _POSTS = "/boards/{boardId}/posts"
 _ONE = "/boards/{boardId}/posts/{postId}"
 
@@ -295,6 +327,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET",
         f"{_ONE}/readers",
         _readers,
-        query={**_PAGE, "count": {**_COUNT, "maximum": 5000}},
+        query=schemas.page(5000),
     ),
 )
+LISTENERS = {"user.deleted": _keep_reader, "user.purged": _keep_reader_purged}

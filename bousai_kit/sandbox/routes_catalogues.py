@@ -70,9 +70,8 @@ def _read(call: Call, kind: Kind, before: Entity, *, partial: bool) -> Entity:
         entry["executive"] = check.flag(fields, "executive")
     if kind.table == "user_types" and "userTypeCode" in fields:
         entry["userTypeCode"] = check.code(fields, "userTypeCode", 50)
-    if kind.table == "user_types" and not partial and not entry["userTypeCode"]:
-        if _needed(call, kind, "userTypeCode"):
-            raise bad("userTypeCode is required.")
+    if "userTypeCode" in entry and not entry["userTypeCode"] and _needed(call, kind, "userTypeCode"):
+        raise bad("userTypeCode is required.")
     return entry
 
 

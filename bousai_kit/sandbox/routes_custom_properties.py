@@ -1,4 +1,7 @@
-"""Custom properties of members: create, list, get, patch, delete (part 1 §7)."""
+"""Custom properties of members: create, list, get, patch, delete (part 1 §7).
+
+Once more as custom fields, the deprecated paths, where `Choices.custom_fields` says so.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import re
 from typing import Any
 
 from bousai_kit.sandbox import directory_checks as check
+from bousai_kit.sandbox import schemas
 from bousai_kit.sandbox.content_parts import array, obj, string
 from bousai_kit.sandbox.custom_values import property_by_name
 from bousai_kit.sandbox.directory_rules import (
@@ -15,8 +19,10 @@ from bousai_kit.sandbox.directory_rules import (
     known_domain,
     managed,
     noted,
+    same_domain,
 )
 from bousai_kit.sandbox.directory_state import put_user
+from bousai_kit.sandbox.old_names import under_old_names
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad
 from bousai_kit.sandbox.tenant import Entity
 
@@ -26,7 +32,6 @@ TABLE = "custom_properties"
 TYPES = ("STRING", "LINK", "INTEGER", "DATE")
 READERS = ("ALL", "ADMIN_AND_SELF")
 WRITERS = ("ADMIN", "ADMIN_AND_SELF")
-FIXED = ("propertyName", "propertyType", "multiValued")  # SB: values already there would not fit any more
 
 
 def _the_property(call: Call) -> Entity:
@@ -35,25 +40,27 @@ def _the_property(call: Call) -> Entity:
     return find_or_404(found, "Custom property")
 
 
-def _read(fields: dict[str, Any], before: Entity, *, partial: bool) -> Entity:
-    entry: Entity = dict(before)
-    if not partial:
-        name = string(fields, "propertyName", "", 120) or ""
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+def _read(call: Call, before: Entity, *, partial: bool) -> Entity:
+    fields, entry, fixed = call.json(), dict(before), call.choices.property_fixed
+    changed = [key for key in fixed if partial and key in fields and fields[key] != before[key]]
+    if changed:
+        raise bad(f"{', '.join(changed)} cannot be changed.")
+    if not partial or "propertyName" in fields:
+        entry["propertyName"] = string(fields, "propertyName", "", 120) or ""
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", entry["propertyName"]):
             raise bad("propertyName is invalid.")
-        kind = check.one_of(fields, "propertyType", TYPES)
-        if kind is None:
+    if not partial or "propertyType" in fields:
+        entry["propertyType"] = check.one_of(fields, "propertyType", TYPES)
+        if entry["propertyType"] is None:
             raise bad("propertyType is required.")
-        multiple = check.flag(fields, "multiValued", default=False)
-        entry |= {"propertyName": name, "propertyType": kind, "multiValued": multiple}
-    elif any(key in fields and fields[key] != before[key] for key in FIXED):
-        raise bad(f"{', '.join(FIXED)} cannot be changed.")
+    if not partial or "multiValued" in fields:
+        entry["multiValued"] = check.flag(fields, "multiValued", default=False)
     if not partial or "displayName" in fields:
         entry["displayName"] = string(fields, "displayName", "", 20)
     if fields.get("displayOrder") is not None:
         entry["displayOrder"] = check.number(fields, "displayOrder")
     if fields.get("options") is not None:
-        entry["options"] = _options(fields["options"], entry)
+        entry["options"] = _options(call, fields["options"], entry)
     if "mandatory" in fields:
         entry["mandatory"] = check.flag(fields, "mandatory", default=False)
     entry["readAccessType"] = check.one_of(fields, "readAccessType", READERS) or entry["readAccessType"]
@@ -61,9 +68,9 @@ def _read(fields: dict[str, Any], before: Entity, *, partial: bool) -> Entity:
     return entry
 
 
-def _options(value: Any, entry: Entity) -> list[Entity]:
-    if entry["propertyType"] != "STRING":
-        raise bad("options need propertyType STRING.")
+def _options(call: Call, value: Any, entry: Entity) -> list[Entity]:
+    if entry["propertyType"] not in call.choices.options_for:
+        raise bad(f"options need propertyType {' or '.join(call.choices.options_for)}.")
     found: dict[str, Entity] = {}
     for at, item in enumerate(array(value, "options", low=2, high=1000)):
         path = f"options[{at}]"
@@ -73,6 +80,12 @@ def _options(value: Any, entry: Entity) -> list[Entity]:
             raise bad(f"{path}.optionName is there twice.")
         found[name] = {"optionName": name, "displayName": string(fields, "displayName", path, 20)}
     return list(found.values())
+
+
+def _unique(call: Call, entry: Entity) -> None:
+    other = property_by_name(call, entry["propertyName"])
+    if other is not None and other["customPropertyId"] != entry["customPropertyId"]:
+        raise ApiFault(*call.choices.name_taken, "propertyName is duplicated.")
 
 
 def _create(call: Call) -> Reply:
@@ -88,10 +101,10 @@ def _create(call: Call) -> Reply:
         "readAccessType": "ALL",
         "writeAccessType": "ADMIN",
     }
-    entry = _read(fields, blank, partial=False)
-    if property_by_name(call, entry["propertyName"]) is not None:
-        raise ApiFault(*call.choices.name_taken, "propertyName is duplicated.")
-    if len(tenant.table(TABLE)) >= call.choices.max_custom_properties:
+    entry = _read(call, blank, partial=False)
+    _unique(call, entry)
+    here = [other for other in tenant.table(TABLE).values() if other["domainId"] == domain_id]
+    if len(here) >= call.choices.max_custom_properties:
         raise bad(f"A domain has at most {call.choices.max_custom_properties} custom properties.")
     entry["customPropertyId"] = tenant.new_id("property")
     tenant.put(TABLE, entry["customPropertyId"], entry)
@@ -111,7 +124,10 @@ def _get(call: Call) -> Reply:
 
 def _patch(call: Call) -> Reply:
     managed(call)
-    entry = _read(call.json(), _the_property(call), partial=True)
+    before = _the_property(call)
+    same_domain(call, call.json(), before)
+    entry = _read(call, before, partial=True)
+    _unique(call, entry)
     call.tenant.put(TABLE, entry["customPropertyId"], entry)
     noted(call, "update", entry["propertyName"])
     return Reply(200, entry)
@@ -132,32 +148,52 @@ def _delete(call: Call) -> Reply:
     return Reply(204)
 
 
-_BODY: dict[str, Any] = {
-    "type": "object",
-    "required": ["domainId", "propertyName", "displayName", "propertyType"],
-    "properties": {
-        "domainId": {"type": "integer"},
-        "propertyName": {"type": "string", "maxLength": 120},
-        "displayName": {"type": "string", "maxLength": 20},
-        "propertyType": {"enum": list(TYPES)},
-        "multiValued": {"type": "boolean"},
-        "options": {"type": "array"},
-    },
+_OPTION = schemas.body(
+    {"optionName": schemas.text(100), "displayName": schemas.text(20)}, "optionName", "displayName"
+)
+_FIELDS: dict[str, Any] = {
+    "domainId": schemas.DOMAIN,
+    "propertyName": schemas.text(120, pattern="^[A-Za-z_][A-Za-z0-9_]*$"),
+    "displayName": schemas.text(20),
+    "propertyType": schemas.one_of(*TYPES),
+    "displayOrder": schemas.INT32,
+    "multiValued": schemas.FLAG_OR_NULL,
+    "options": schemas.array_of(_OPTION, low=2, high=1000),
+    "mandatory": schemas.FLAG_OR_NULL,
+    "readAccessType": schemas.one_of(*READERS, null=True),
+    "writeAccessType": schemas.one_of(*WRITERS, null=True),
 }
+_NEW = schemas.body(_FIELDS, "domainId", "propertyName", "displayName", "propertyType")
 _PATH = "/directory/users/custom-properties"
 _ONE = f"{_PATH}/{{customPropertyId}}"
 
 
-def _op(name: str, method: str, path: str, handler: Any, success: int = 200, body: Any = None) -> Operation:
+def _op(name: str, method: str, path: str, handler: Any, success: int = 200, **more: Any) -> Operation:
     scopes = DIRECTORY_READ if method == "GET" else DIRECTORY
     full = f"custom_properties.{name}"
-    return Operation(full, method, path, scopes, handler, success=success, body=body, paragraph="1 §7")
+    return Operation(full, method, path, scopes, handler, success=success, paragraph="1 §7", **more)
 
+
+_TODAY: tuple[Operation, ...] = (
+    _op("create", "POST", _PATH, _create, 201, body=_NEW),
+    _op("list", "GET", _PATH, _list, query={"domainId": schemas.DOMAIN}),
+    _op("get", "GET", _ONE, _get),
+    _op("patch", "PATCH", _ONE, _patch, 200, body=schemas.body(_FIELDS)),
+    _op("delete", "DELETE", _ONE, _delete, 204),
+)
+_FIELD_NAMES = {
+    "customProperties": "customFields",
+    "customAttributes": "customFields",
+    "customPropertyId": "customFieldId",
+}
 
 OPERATIONS: tuple[Operation, ...] = (
-    _op("create", "POST", _PATH, _create, 201, _BODY),
-    _op("list", "GET", _PATH, _list),
-    _op("get", "GET", _ONE, _get),
-    _op("patch", "PATCH", _ONE, _patch, 200, {**_BODY, "required": []}),
-    _op("delete", "DELETE", _ONE, _delete, 204),
+    *_TODAY,
+    *under_old_names(
+        _TODAY,
+        "custom_fields",
+        (_PATH, "/directory/custom-fields"),
+        _FIELD_NAMES,
+        lambda choices: choices.custom_fields,
+    ),
 )

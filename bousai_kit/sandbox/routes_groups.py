@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bousai_kit.sandbox import directory_checks as check
+from bousai_kit.sandbox import schemas
 from bousai_kit.sandbox.content_parts import array, obj, string
 from bousai_kit.sandbox.directory_index import drop, find, groups_above, index, put, rows_of_domain
 from bousai_kit.sandbox.directory_rules import (
@@ -31,6 +32,8 @@ FULL = ("group", *DIRECTORY)
 READ = ("group", "group.read", *DIRECTORY_READ)
 FEATURES = ("useNote", "useCalendar", "useTask", "useFolder")
 TABLES = {"USER": "users", "ORGUNIT": "orgunits", "GROUP": "groups"}
+FLAGS = ("useServiceNotification", "useMessage", *FEATURES, "useMail")
+KINDS_OF_GROUPS = ("NORMAL", "EXTERNAL", "DYNAMIC")
 MOST_MEMBERS = 100_000  # the number is not known (part 1 §11); a bound for one body
 
 
@@ -55,8 +58,27 @@ def _the_group(call: Call) -> Entity:
     return find_or_404(find(call.tenant, "groups", call.path["groupId"]), "Group")
 
 
+def _ours(call: Call) -> Entity:
+    """The group of the path, to be changed: external and dynamic ones are not (part 1 §6)."""
+    managed(call)
+    group = _the_group(call)
+    if group.get("kind", "NORMAL") != "NORMAL":
+        raise ApiFault(*call.choices.group_not_editable)
+    return group
+
+
+def _make(call: Call) -> Reply:
+    """The admin host's hand: no call of the API makes a group an external or a dynamic one."""
+    group = _the_group(call)
+    kind = check.one_of(call.json(), "kind", KINDS_OF_GROUPS)
+    if kind is None:
+        raise bad("kind is required.")
+    put(call.tenant, "groups", group["groupId"], {**group, "kind": kind})
+    return Reply(204)
+
+
 def _shown(call: Call, group: Entity) -> Entity:
-    shown = {key: value for key, value in group.items() if key != "closedAt"}
+    shown = {key: value for key, value in group.items() if key not in ("closedAt", "kind")}
     shown["members"] = [_member_view(call, member) for member in group["members"]]
     return shown
 
@@ -85,9 +107,13 @@ def _read(call: Call, fields: dict[str, Any], before: Entity, *, partial: bool) 
     for key in ("visible", "serviceManageable"):
         if key in fields:
             group[key] = check.flag(fields, key, default=True)
-    for key in ("useServiceNotification", "useMessage", *FEATURES, "useMail"):
+    for key in FLAGS:
         if key in fields:
             group[key] = check.flag(fields, key, default=False)
+    plan = call.sandbox.limits.plan
+    if fields.get("useMail") and plan != "advanced" and call.choices.group_mail_needs_advanced:
+        status, code, text = call.choices.not_on_this_plan
+        raise ApiFault(status, code, f"useMail: {text}")
     for key in FEATURES:
         if group[key] and not group["useMessage"]:
             if fields.get(key):
@@ -182,9 +208,8 @@ def _get(call: Call) -> Reply:
 
 
 def _update(call: Call) -> Reply:
-    managed(call)
     partial = call.operation.method == "PATCH"
-    before, fields = _the_group(call), call.json()
+    before, fields = _ours(call), call.json()
     same_domain(call, fields, before)
     group = _read(call, fields, before, partial=partial)
     _unique(call, group)
@@ -206,8 +231,7 @@ def _update(call: Call) -> Reply:
 
 
 def _delete(call: Call) -> Reply:
-    managed(call)
-    group, tenant = _the_group(call), call.tenant
+    group, tenant = _ours(call), call.tenant
     above = groups_above(tenant, (group["groupId"],))
     for group_id in index(tenant, "groups").all("member", group["groupId"]):
         holder = tenant.table("groups")[group_id]
@@ -230,8 +254,7 @@ def _members(call: Call) -> Reply:
 
 
 def _add_member(call: Call) -> Reply:
-    managed(call)
-    group = _the_group(call)
+    group = _ours(call)
     already = {member["id"] for member in group["members"]}
     member = _member(call, call.json(), "", group, already)
     if member["id"] in already:
@@ -241,8 +264,7 @@ def _add_member(call: Call) -> Reply:
 
 
 def _drop_member(call: Call) -> Reply:
-    managed(call)
-    group, reference = _the_group(call), call.path["memberId"]
+    group, reference = _ours(call), call.path["memberId"]
     members = [member for member in group["members"] if not _is(call, member, reference)]
     if len(members) == len(group["members"]):
         find_or_404(None, "Member")
@@ -266,8 +288,7 @@ def _masters(call: Call) -> Reply:
 
 
 def _add_master(call: Call) -> Reply:
-    managed(call)
-    group = _the_group(call)
+    group = _ours(call)
     entry = {"userId": resolve(call, "users", call.json().get("userId"), "userId")}
     if entry in group["administrators"]:
         raise conflict("The member is already an administrator of the group.")
@@ -276,8 +297,7 @@ def _add_master(call: Call) -> Reply:
 
 
 def _drop_master(call: Call) -> Reply:
-    managed(call)
-    group = _the_group(call)
+    group = _ours(call)
     user = find_or_404(find_user(call.tenant, call.path["userId"]), "User")
     masters = [entry for entry in group["administrators"] if entry["userId"] != user["userId"]]
     if len(masters) == len(group["administrators"]):
@@ -288,28 +308,20 @@ def _drop_master(call: Call) -> Reply:
     return Reply(204)
 
 
-_MEMBER = {
-    "type": "object",
-    "required": ["id", "type"],
-    "properties": {"id": {"type": "string"}, "type": {"enum": list(TABLES)}},
-}
-_MASTER = {"type": "object", "required": ["userId"], "properties": {"userId": {"type": "string"}}}
+_MEMBER = schemas.body({"id": schemas.text(1000), "type": schemas.one_of(*TABLES)}, "id", "type")
+_MASTER = schemas.body({"userId": schemas.text(1000)}, "userId")
 _FIELDS: dict[str, Any] = {
-    "domainId": {"type": "integer"},
-    "groupName": {"type": "string", "maxLength": 100},
-    "groupExternalKey": {"type": ["string", "null"], "maxLength": 100},
-    "description": {"type": ["string", "null"], "maxLength": 300},
-    "administrators": {"type": "array", "items": _MASTER, "minItems": 1},
-    "members": {"type": "array", "items": _MEMBER},
-    "useMessage": {"type": "boolean"},
+    "domainId": schemas.DOMAIN,
+    "groupName": schemas.text(100),
+    "groupExternalKey": schemas.key(check.USER_KEY),
+    "description": schemas.text(300, null=True),
+    "administrators": schemas.array_of(_MASTER, low=1, high=1000),
+    "members": schemas.array_of(_MEMBER),
+    **dict.fromkeys(("visible", "serviceManageable", *FLAGS), schemas.FLAG_OR_NULL),
 }
-_PAGE = {
-    "domainId": {"type": "integer"},
-    "count": {"type": "integer", "minimum": 1, "maximum": 100},
-    "cursor": {"type": "string"},
-}
+_KIND = schemas.body({"kind": schemas.one_of(*KINDS_OF_GROUPS)}, "kind")
 _ONE = "/groups/{groupId}"
-_WHOLE = ["domainId", "groupName", "administrators", "members"]
+_WHOLE = schemas.body(_FIELDS, "domainId", "groupName", "administrators", "members")
 
 
 def _op(name: str, method: str, path: str, handler: Any, success: int = 200, **more: Any) -> Operation:
@@ -319,22 +331,22 @@ def _op(name: str, method: str, path: str, handler: Any, success: int = 200, **m
     )
 
 
-def _body(*required: str) -> dict[str, Any]:
-    return {"type": "object", "required": list(required), "properties": _FIELDS}
-
-
 OPERATIONS: tuple[Operation, ...] = (
-    _op("create", "POST", "/groups", _create, 201, body=_body(*_WHOLE)),
-    _op("list", "GET", "/groups", _list, query=_PAGE),
+    _op("create", "POST", "/groups", _create, 201, body=_WHOLE),
+    _op("list", "GET", "/groups", _list, query=schemas.PAGE),
     _op("get", "GET", _ONE, _get),
-    _op("replace", "PUT", _ONE, _update, body=_body(*_WHOLE)),
-    _op("patch", "PATCH", _ONE, _update, body=_body()),
+    _op("replace", "PUT", _ONE, _update, body=_WHOLE),
+    _op("patch", "PATCH", _ONE, _update, body=schemas.body(_FIELDS)),
     _op("delete", "DELETE", _ONE, _delete, 204),
-    _op("members.list", "GET", f"{_ONE}/members", _members, query=_PAGE),
+    _op("members.list", "GET", f"{_ONE}/members", _members, query=schemas.PAGE),
     _op("members.add", "POST", f"{_ONE}/members", _add_member, 201, body=_MEMBER),
     _op("members.remove", "DELETE", f"{_ONE}/members/{{memberId}}", _drop_member, 204),
-    _op("administrators.list", "GET", f"{_ONE}/administrators", _masters, query=_PAGE),
+    _op("administrators.list", "GET", f"{_ONE}/administrators", _masters, query=schemas.PAGE),
     _op("administrators.add", "POST", f"{_ONE}/administrators", _add_master, 201, body=_MASTER),
     _op("administrators.remove", "DELETE", f"{_ONE}/administrators/{{userId}}", _drop_master, 204),
     *key_operations("groups"),
-)
+    Operation(
+        "admin.group_kind", "PUT", f"{_ONE}/kind", (), _make, success=204, host="admin", limit="none",
+        body=_KIND,
+    ),
+)  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bousai_kit.sandbox import directory_checks as check
-from bousai_kit.sandbox.content_parts import array, obj, string
+from bousai_kit.sandbox import schemas
+from bousai_kit.sandbox.content_parts import LANGUAGES, array, obj, string
 from bousai_kit.sandbox.directory_index import drop, find, groups_above, index, put, rows_of_domain
 from bousai_kit.sandbox.directory_rules import (
     DIRECTORY,
@@ -28,6 +29,7 @@ __all__ = ["OPERATIONS", "blank_orgunit"]
 FULL = ("orgunit", *DIRECTORY)
 READ = ("orgunit", "orgunit.read", *DIRECTORY_READ)
 FEATURES = ("useNote", "useCalendar", "useTask", "useFolder")
+FLAGS = ("visible", "canReceiveExternalMail", "useMessage", *FEATURES, "useServiceNotification")
 SENDERS = ("membersAllowedToUseOrgUnitEmailAsRecipient", "membersAllowedToUseOrgUnitEmailAsSender")
 
 
@@ -114,7 +116,7 @@ def _read(call: Call, fields: dict[str, Any], before: Entity, *, partial: bool) 
         unit["aliasEmails"] = [
             check.address(item, f"aliasEmails[{at}]", 90) for at, item in enumerate(aliases)
         ]
-    for key in ("visible", "canReceiveExternalMail", "useMessage", *FEATURES, "useServiceNotification"):
+    for key in FLAGS:
         if key in fields:
             unit[key] = check.flag(fields, key, default=key == "visible")
     for key in SENDERS:
@@ -313,28 +315,27 @@ def _members(call: Call) -> Reply:
     return Reply(200, call.page("members", rows, view=view))
 
 
+_MEMBER = schemas.array_of(schemas.body({"userId": schemas.text(1000)}, "userId"), high=1000)
+_NAMES = schemas.body(
+    {"language": schemas.one_of(*LANGUAGES), "name": schemas.text(100, null=True)}, "language"
+)
 _FIELDS: dict[str, Any] = {
-    "domainId": {"type": "integer"},
-    "orgUnitName": {"type": "string", "maxLength": 100},
-    "orgUnitExternalKey": {"type": ["string", "null"], "maxLength": 100},
-    "email": {"type": ["string", "null"], "maxLength": 90},
-    "description": {"type": ["string", "null"], "maxLength": 160},
-    "parentOrgUnitId": {"type": ["string", "null"]},
-    "displayOrder": {"type": "integer", "minimum": 1},
-    "visible": {"type": "boolean"},
-    "useMessage": {"type": "boolean"},
+    "domainId": schemas.DOMAIN,
+    "orgUnitName": schemas.text(100),
+    "orgUnitExternalKey": schemas.key(check.USER_KEY),
+    "i18nNames": schemas.array_of(_NAMES, high=20),
+    "email": schemas.text(90, null=True, pattern=r"^([a-z0-9._\-!#]{2,64}(@[A-Za-z0-9.-]+)?)?$"),
+    "description": schemas.text(160, null=True),
+    "aliasEmails": schemas.array_of(schemas.text(90), high=20),
+    **dict.fromkeys(FLAGS, schemas.FLAG_OR_NULL),
+    **dict.fromkeys(SENDERS, _MEMBER),
 }
-_NEW = ("domainId", "orgUnitName", "displayOrder")
-_PAGE = {
-    "domainId": {"type": "integer"},
-    "count": {"type": "integer", "minimum": 1, "maximum": 100},
-    "cursor": {"type": "string"},
+_PLACE: dict[str, Any] = {
+    "parentOrgUnitId": schemas.text(1000, null=True),
+    "displayOrder": {**schemas.INT32, "minimum": 1},
 }
+_NEW = schemas.body({**_FIELDS, **_PLACE}, "domainId", "orgUnitName", "displayOrder")
 _ONE = "/orgunits/{orgUnitId}"
-
-
-def _body(*required: str) -> dict[str, Any]:
-    return {"type": "object", "required": list(required), "properties": _FIELDS}
 
 
 def _write(name: str, method: str, path: str, handler: Any, success: int, body: Any = None) -> Operation:
@@ -352,13 +353,15 @@ def _write(name: str, method: str, path: str, handler: Any, success: int, body: 
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    _write("create", "POST", "/orgunits", _create, 201, _body(*_NEW)),
-    _write("replace", "PUT", _ONE, _update, 200, _body("domainId", "orgUnitName", "email")),
-    _write("patch", "PATCH", _ONE, _update, 200, _body()),
-    _write("move", "POST", f"{_ONE}/move", _move, 200, _body("displayOrder")),
+    _write("create", "POST", "/orgunits", _create, 201, _NEW),
+    _write("replace", "PUT", _ONE, _update, 200, schemas.body(_FIELDS, "domainId", "orgUnitName", "email")),
+    _write("patch", "PATCH", _ONE, _update, 200, schemas.body(_FIELDS)),
+    _write("move", "POST", f"{_ONE}/move", _move, 200, schemas.body(_PLACE, "displayOrder")),
     _write("delete", "DELETE", _ONE, _delete, 204),
-    Operation("orgunits.list", "GET", "/orgunits", READ, _list, query=_PAGE, paragraph="1 §5"),
+    Operation("orgunits.list", "GET", "/orgunits", READ, _list, query=schemas.PAGE, paragraph="1 §5"),
     Operation("orgunits.get", "GET", _ONE, READ, _get, paragraph="1 §5"),
-    Operation("orgunits.members", "GET", f"{_ONE}/members", READ, _members, query=_PAGE, paragraph="1 §5"),
+    Operation(
+        "orgunits.members", "GET", f"{_ONE}/members", READ, _members, query=schemas.PAGE, paragraph="1 §5"
+    ),
     *key_operations("orgunits"),
 )

@@ -1,9 +1,12 @@
-"""The switch for external browsers (part 2 §10); in force on phones after minutes, in answers at once."""
+"""The switch for external browsers (part 2 §10): in force on phones after minutes, in answers by choice."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
+from bousai_kit.sandbox import schemas
+from bousai_kit.sandbox.directory_rules import managed, noted
 from bousai_kit.sandbox.ops import Call, Operation, Reply, bad, missing
 
 __all__ = ["OPERATIONS"]
@@ -20,14 +23,25 @@ def _known(call: Call, value: Any) -> int:
     return value
 
 
+def _used(call: Call, domain: int) -> bool:
+    state = call.tenant.get(f"external_browser:{domain}")
+    if not isinstance(state, dict):  # never switched, or kept by an older version
+        return bool(state)
+    delay = timedelta(seconds=call.choices.external_browser_shows_s)
+    waiting = call.now < datetime.fromisoformat(state["at"]) + delay
+    return bool(state["before"] if waiting else state["on"])
+
+
 def _switch(call: Call) -> Reply:
+    managed(call)
     value = call.json().get("domainId")
     if value is None:
         raise bad("domainId is required.")
     domain = _known(call, value)
     on = call.operation.path.endswith("/enable")
-    call.tenant.set(f"external_browser:{domain}", on)
-    call.tenant.audit("admin", call.now, task="update", target="external-browser", ok=True)
+    state = {"on": on, "before": _used(call, domain), "at": call.now.isoformat()}
+    call.tenant.set(f"external_browser:{domain}", state)
+    noted(call, "update", "external-browser")
     return Reply(204)
 
 
@@ -36,11 +50,10 @@ def _get(call: Call) -> Reply:
     if text and not (text.isascii() and text.isdecimal() and len(text) < 19):
         raise bad("domainId must be an integer.")
     domain = _known(call, int(text) if text else call.tenant.domain_id)
-    used = bool(call.tenant.get(f"external_browser:{domain}", False))
-    return Reply(200, {"domainId": domain, "useExternalBrowser": used})
+    return Reply(200, {"domainId": domain, "useExternalBrowser": _used(call, domain)})
 
 
-_BODY = {"type": "object", "required": ["domainId"], "properties": {"domainId": {"type": "integer"}}}
+_BODY = schemas.body({"domainId": schemas.DOMAIN}, "domainId")
 
 OPERATIONS: tuple[Operation, ...] = (
     *(
@@ -62,7 +75,7 @@ OPERATIONS: tuple[Operation, ...] = (
         PATH,
         (SCOPE, f"{SCOPE}.read"),
         _get,
-        query={"domainId": {"type": "integer"}},
+        query={"domainId": schemas.DOMAIN},
         paragraph="2 §10",
     ),
 )
