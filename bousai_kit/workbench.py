@@ -176,9 +176,26 @@ class Workbench:
             patience=Patience(repeats=1, unsent=1, refusals=2), shared=self.client.shared.anew()
         )
 
+    def examining_http(self) -> httpx.AsyncClient:
+        """The HTTP client of `client` without its account, for a look at the road; it stays the bench's.
+
+        Raises
+        ------
+        ConfigError
+            The environment's proxy or certificates cannot be used.
+        """
+        from bousai_kit.lineworks.client import build_http
+
+        if self._http is None:
+            if self.sandbox is None:
+                self._http = build_http()
+            else:
+                self._http = build_http(mounts=self.sandbox.mounts(), real_network=self.sandbox.served)
+        return self._http
+
     def _build_client(self, **options: Any) -> LineWorksClient:
         from bousai_kit.lineworks.auth import ServiceAccount
-        from bousai_kit.lineworks.client import LineWorksClient, build_http
+        from bousai_kit.lineworks.client import LineWorksClient
 
         if self._offline:
             raise GuardError("この操作は台帳を読むだけで、LINE WORKS には接続しません。")
@@ -191,10 +208,8 @@ class Workbench:
                 private_key=made.private_key_pem,
                 scopes=SCOPES,
             )
-            if self._http is None:
-                self._http = build_http(mounts=sandbox.mounts(), real_network=sandbox.served)
             return LineWorksClient(
-                self._http,
+                self.examining_http(),
                 account=account,
                 api_url=sandbox.api_url,
                 auth_url=sandbox.auth_url,
@@ -215,10 +230,8 @@ class Workbench:
             private_key=read_private_key(settings),
             scopes=SCOPES,
         )
-        if self._http is None:
-            self._http = build_http()
         return LineWorksClient(
-            self._http,
+            self.examining_http(),
             account=account,
             api_url=str(settings.api_url),
             auth_url=str(settings.auth_url),

@@ -206,9 +206,10 @@ def test_no_network(visit: Any) -> None:
     began = time.monotonic()
     seen = visit(BOUSAI_API_URL=f"{base}/v1.0", BOUSAI_AUTH_URL=f"{base}/oauth2/v2.0")
     assert time.monotonic() - began < 15  # two visits; a drill would be patient for more than a minute
-    assert seen.wrong[0] == "token"
+    assert seen.wrong[0] == "network:auth"
     assert "ネットワーク" in seen.err
     assert seen.check("clock")["detail"] == "確認できませんでした。"
+    assert seen.check("logs")["hint"] == "先に「接続（認証サーバー）」を直してください。"
     assert seen.check("ledger")["ok"]
 
 
@@ -220,8 +221,7 @@ def test_a_proxy_that_is_not_there(visit: Any) -> None:
         BOUSAI_AUTH_URL="https://auth.invalid/oauth2/v2.0", BOUSAI_DOWNLOAD_HOSTS="",
         HTTPS_PROXY=f"http://city:{secret}@127.0.0.1:{closed_port()}",
     )  # fmt: skip
-    assert seen.wrong[0] == "token"
-    assert "プロキシ" in seen.check("settings")["detail"]
+    assert seen.wrong[0] == "proxy"
     assert "HTTPS_PROXY" in seen.err
     assert secret not in seen.out + seen.err + seen.text
 
@@ -231,8 +231,8 @@ def test_only_the_api_cannot_be_reached(visit: Any) -> None:
     seen = visit(BOUSAI_API_URL=f"http://127.0.0.1:{closed_port()}/v1.0")
     assert time.monotonic() - began < 40
     assert seen.check("token")["ok"]
-    assert seen.wrong[0] == "scope:user"
-    assert seen.check("scope:group")["hint"] == "先に「スコープ（user）」を直してください。"
+    assert seen.wrong[0] == "network:api"
+    assert seen.check("scope:group")["hint"] == "先に「接続（API）」を直してください。"
     assert "ネットワーク" in seen.err
 
 
@@ -246,9 +246,10 @@ def test_a_missing_scope(visit: Any, tenant: Tenant) -> None:
         seen = visit()
         assert seen.check("token")["ok"]
         assert seen.check("scope:user")["ok"]
-        assert seen.wrong == ["scope:orgunit", "logs"]
+        assert seen.wrong == ["scope:orgunit", "scope:audit.read", "logs"]
         assert "「orgunit」を追加" in seen.err
-        assert "audit.read" in seen.check("logs")["detail"]
+        assert "監査ログの取得" in seen.check("scope:audit.read")["detail"]
+        assert "audit.read" in seen.check("logs")["hint"]
     finally:
         tenant.admin("PUT", "/scopes", {"scopes": []})
     assert visit(0).wrong == []  # and once it is mended
@@ -315,10 +316,10 @@ def test_an_external_receiver_that_is_not_there(visit: Any) -> None:
         BOUSAI_RECEIVER=f"https://127.0.0.1:{closed_port()}/callback",
         BOUSAI_RECEIVER_TOKEN="token-0123456789",
     )
-    assert seen.wrong == ["receiver"]
+    assert seen.wrong == ["bot:callback", "receiver"]
     assert "受信サーバー" in seen.check("receiver")["detail"]
     assert "token-0123456789" not in seen.out + seen.err + seen.text
-    assert visit(BOUSAI_RECEIVER_TOKEN="").wrong == ["receiver"]
+    assert visit(BOUSAI_RECEIVER_TOKEN="").wrong == ["bot:callback", "receiver"]
 
 
 def test_a_restricted_bot(visit: Any, tenant: Tenant) -> None:
@@ -332,7 +333,7 @@ def test_a_restricted_bot(visit: Any, tenant: Tenant) -> None:
     asyncio.run(patch({"enableGroupJoin": False}))
     try:
         seen = visit()
-        assert seen.wrong == ["bot"]
+        assert seen.wrong == ["bot:rooms"]
         assert "招待" in seen.err
     finally:
         asyncio.run(patch({"enableGroupJoin": True}))

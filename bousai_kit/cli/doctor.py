@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from bousai_kit.cli import Json, bench_for_cli, emit, note, run
+from bousai_kit.cli import Json, emit, note, overrides, run
 
 __all__ = ["register"]
 
@@ -14,13 +14,12 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def doctor(as_json: Json = False) -> None:
-        """設定・鍵・時計・トークン・スコープ・Bot・受信・台帳・ログを確認します。"""
+        """設定・鍵・プロキシ・接続・時計・トークン・スコープ・Bot・受信・台帳・ログを確認します。"""
 
         async def main() -> int:
-            from bousai_kit.doctor import examine
+            from bousai_kit.doctor import visit
 
-            async with bench_for_cli() as bench:
-                found = await examine(bench)
+            found = await visit(overrides())
             emit(found.as_json(), found.render_text, as_json)
             if not found.ok and as_json:
                 note(found.next_step)

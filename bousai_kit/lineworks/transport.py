@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 import httpx
 
+from bousai_kit.errors import ConfigError
+
 __all__ = ["TIMEOUT_S", "build_http"]
 
 TIMEOUT_S = 30.0
@@ -42,6 +44,11 @@ def build_http(
     timeout_s : float
         Wall seconds to wait for (more of) an answer.
 
+    Raises
+    ------
+    ConfigError
+        The environment's proxy or certificates cannot be used.
+
     Notes
     -----
     With the real network, ``HTTPS_PROXY``, ``NO_PROXY`` and ``SSL_CERT_FILE`` are honoured; loopback is
@@ -62,16 +69,29 @@ def build_http(
     direct: dict[str, httpx.AsyncBaseTransport | None] = dict(mounts or {})
     for pattern in ("all://127.0.0.1", "all://localhost", "all://[::1]"):
         direct.setdefault(pattern, None)
-    return httpx.AsyncClient(
-        mounts=direct,
-        follow_redirects=False,
-        limits=httpx.Limits(
-            max_connections=MOST_CONNECTIONS,
-            max_keepalive_connections=MOST_CONNECTIONS,
-            keepalive_expiry=KEEP_ALIVE_S,
-        ),
-        timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
-    )
+    try:
+        return httpx.AsyncClient(
+            mounts=direct,
+            follow_redirects=False,
+            limits=httpx.Limits(
+                max_connections=MOST_CONNECTIONS,
+                max_keepalive_connections=MOST_CONNECTIONS,
+                keepalive_expiry=KEEP_ALIVE_S,
+            ),
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S, pool=None),
+        )
+    except OSError:  # ssl.SSLError is one too
+        raise ConfigError(
+            "SSL_CERT_FILE（または SSL_CERT_DIR）の証明書を読み取れません。",
+            setting="SSL_CERT_FILE",
+            hint="SSL_CERT_FILE を外すか、庁内の証明書（PEM 形式）のファイルの場所に直してください。",
+        ) from None
+    except (ValueError, ImportError, httpx.InvalidURL):  # its text may hold the proxy's password
+        raise ConfigError(
+            "プロキシの設定（HTTPS_PROXY など）を読み取れません。",
+            setting="HTTPS_PROXY",
+            hint="HTTPS_PROXY を http://ホスト名:ポート番号 の形に直してください。",
+        ) from None
 
 
 def _settle_sniffio() -> None:
