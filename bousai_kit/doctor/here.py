@@ -1,0 +1,164 @@
+"""Checks of this machine: settings, key, ledger, secrets, disk, font, versions."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bousai_kit.clock import in_thread
+from bousai_kit.doctor.checks import Trouble
+from bousai_kit.errors import LedgerCorrupt, LedgerError
+from bousai_kit.settings import Settings, read_private_key
+from bousai_kit.settings.font import font_file
+
+if TYPE_CHECKING:
+    from bousai_kit.workbench import Workbench
+
+__all__ = ["Here", "versions"]
+
+LEAST_FREE_BYTES = 300 << 20
+"""A drill of 30,000 people and the export of a month fit in."""
+_LEAST = {  # older ones queue clicks, answer elsewhere, or cannot read what this kit writes
+    "duckdb": (2, 0),
+    "httpx": (0, 28),
+    "ipykernel": (7, 4),
+    "ipywidgets": (8, 1, 9),
+    "jupyterlab": (4, 6),
+}
+_FONTS = (b"OTTO", b"\x00\x01\x00\x00", b"true", b"ttcf")
+_ACCOUNT = re.compile(r"[^@\s]+\.serviceaccount@[^@\s]+")
+
+
+class Here:
+    """What needs no network.
+
+    Parameters
+    ----------
+    bench : Workbench
+    ledger_trouble : LedgerError, optional
+        Why the ledger of the settings could not be opened; the bench then has another one.
+    """
+
+    def __init__(self, bench: Workbench, ledger_trouble: LedgerError | None) -> None:
+        self.bench = bench
+        self.ledger_trouble = ledger_trouble
+
+    async def settings(self) -> str:
+        bench, settings = self.bench, self.bench.settings
+        bench.require_credentials()
+        if bench.in_sandbox:
+            return "プロファイル「sandbox」（練習用。実際には送信されません）"
+        account = settings.service_account or ""
+        if not _ACCOUNT.fullmatch(account):
+            raise Trouble(
+                "BOUSAI_SERVICE_ACCOUNT がサービスアカウントの形（xxxxx.serviceaccount@ドメイン）"
+                "ではありません。",
+                "Developer Console のアプリの画面で Service Account を「@」の後まで写し、"
+                "設定し直してください。",
+            )
+        if settings.is_loopback:
+            return f"プロファイル「{settings.profile}」（試験用サーバー。この端末の中だけで動きます）"
+        return f"プロファイル「{settings.profile}」（実際のテナントです）"
+
+    async def key(self) -> str:
+        if self.bench.sandbox is None:
+            read_private_key(self.bench.settings)
+        return "秘密鍵を読み取れました。"
+
+    async def ledger(self) -> str:
+        if self.ledger_trouble is not None:
+            raise self.ledger_trouble
+        found = await self.bench.ledger.verify()
+        if not found.ok:
+            raise LedgerCorrupt(f"台帳の連鎖が途切れています（{len(found.broken)} か所）。")
+        return f"記録 {found.events} 件、改ざんは見つかりません。"
+
+    async def secrets(self) -> str:
+        plans = self.bench.home / "plans"
+        waiting = sorted(plans.glob("*.secret")) if plans.is_dir() else []
+        if waiting:
+            return (
+                f"初期パスワードの元になる秘密が {len(waiting)} 件残っています。配付が済んだら "
+                "`bousai onboard handouts PLAN.json --destroy` で破棄してください。"
+            )
+        return "残っている初期パスワードの秘密はありません。"
+
+    async def home(self) -> str:
+        return await in_thread(self.bench.clock, functools.partial(_home, self.bench.settings))
+
+    async def font(self) -> str:
+        head = b""
+        with contextlib.suppress(OSError, ImportError):
+            path = font_file(self.bench.settings.font)
+            with path.open("rb") as file:
+                head = file.read(4)
+        if head in _FONTS:
+            return f"日本語フォントを使えます（{path.name}）。"
+        if self.bench.settings.font is not None:
+            raise Trouble(
+                f"BOUSAI_FONT のファイル（{self.bench.settings.font}）をフォントとして読み取れません。",
+                "BOUSAI_FONT を外すか、日本語の OTF または TTF ファイルを指定してください。",
+            )
+        raise Trouble(
+            "同梱の日本語フォントを読み取れません。",
+            "`python3 bousai.py doctor` のように bousai.py から起動し、部品を入れ直してください。",
+        )
+
+
+def _home(settings: Settings) -> str:
+    folder = settings.home
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as probe:
+            probe.write(b"x" * 4096)
+            probe.flush()
+            os.fsync(probe.fileno())
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        if getattr(error, "errno", None) in (28, 122):  # ENOSPC, EDQUOT
+            raise _full(folder, 0) from None
+        raise Trouble(
+            f"保存先のフォルダ（{folder}）に書き込めません。",
+            "BOUSAI_HOME を、自分が書き込めるこの端末のフォルダに変えてください。",
+        ) from None
+    if free < LEAST_FREE_BYTES:
+        raise _full(folder, free)
+    return f"{folder} に書き込めます（空き {free / (1 << 30):,.1f} GB）。"
+
+
+def _full(folder: Path, free: int) -> Trouble:
+    return Trouble(
+        f"保存先のディスク（{folder}）の空き容量が {free >> 20} MB しかありません。",
+        f"不要なファイルを片付けて {LEAST_FREE_BYTES >> 20} MB 以上を空けるか、"
+        "BOUSAI_HOME を別のディスクに変えてください。",
+    )
+
+
+async def versions() -> str:
+    """Python and the parts that make a difference; needs nothing."""
+    old = []
+    for name, least in _LEAST.items():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            old.append(f"{name} なし")
+            continue
+        numbers = tuple(int(part) for part in re.findall(r"\d+", found)[: len(least)])
+        if numbers < least:
+            old.append(f"{name} {found}")
+    if old:
+        raise Trouble(
+            f"必要な部品が古いか、入っていません（{'、'.join(old)}）。",
+            "`python3 bousai.py doctor` のように bousai.py から起動すると、正しい版が入ります。",
+        )
+    from bousai_kit import __version__
+
+    return f"bousai_kit {__version__}、Python {sys.version.split()[0]}。"
