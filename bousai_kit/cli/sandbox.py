@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,22 @@ import typer
 from bousai_kit.cli import emit_ready, note, run
 
 __all__ = ["register"]
+
+
+class Plan(StrEnum):
+    """Contracts of the service."""
+
+    free = "free"
+    standard = "standard"
+    advanced = "advanced"
+
+
+class Limiter(StrEnum):
+    """Ways to count a minute."""
+
+    fixed = "fixed"
+    sliding = "sliding"
+    bucket = "bucket"
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +49,12 @@ def register(app: typer.Typer) -> None:
         state: Annotated[
             Path | None, typer.Option(help="テナントを残すフォルダ。あれば続きから動かします。")
         ] = None,
+        plan: Annotated[
+            Plan, typer.Option(help="契約プラン（上限と、使える API が変わります）。")
+        ] = Plan.standard,
+        limiter: Annotated[
+            Limiter, typer.Option(help="1 分の数え方：固定の窓、直前の 60 秒、トークンバケット。")
+        ] = Limiter.fixed,
         json: Annotated[bool, typer.Option("--json", help="既定でも JSON を 1 行出します。")] = False,
     ) -> None:
         """LINE WORKS 互換の練習用サーバーを、この端末の中だけで動かします。止めるには Ctrl-C を押します。"""
@@ -46,6 +69,8 @@ def register(app: typer.Typer) -> None:
                 time_scale=time_scale,
                 env_file=env_file,
                 state=state,
+                plan=plan.value,
+                limiter=limiter.value,
                 ready=emit_ready,
                 note=note,
             )

@@ -15,7 +15,7 @@
     from_s = 10.0                   # not before this many seconds after the start (default 0)
     until_s = 90.0                  # not after (default: no end)
     times = 5                       # at most so often
-    seconds = 2.5                   # for slow, delay
+    seconds = 2.5                   # for slow (default 5), delay (30), 429 (17)
     after = true                    # for slow, 500, 503: once the request has been processed
 
 =====================  ==============================================================================
@@ -41,8 +41,11 @@ kind                   effect
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
+import functools
 import random
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -50,6 +53,7 @@ from pathlib import Path
 from typing import Any
 
 from bousai_kit.errors import InputError, Issue
+from bousai_kit.tables import decode_text
 
 __all__ = ["CALLBACK_KINDS", "REQUEST_KINDS", "Fault", "FaultPlan", "load_faults"]
 
@@ -148,65 +152,155 @@ def load_faults(source: Path | Mapping[str, Any]) -> FaultPlan:
     Raises
     ------
     InputError
-        Not TOML, an unknown key or kind, or a value that makes no sense; all of them at once.
+        Not TOML, an unknown key or kind, a value that makes no sense, or a rule that could never strike; all
+        of them at once, each with its line (of a file), the number of its rule and what is allowed.
     """
+    lines: list[int] = []
     if isinstance(source, Path):
-        try:
-            data: Mapping[str, Any] = tomllib.loads(source.read_text("utf-8"))
-        except OSError:
-            raise InputError(f"障害設定ファイル {source.name} を開けません。") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"障害設定ファイル {source.name} を TOML として読めません（{error}）。"
-            ) from None
+        what = f"障害設定ファイル {source.name} "
+        data, text = _read(source, what)
+        lines = [at for at, line in enumerate(text.splitlines(), start=1) if _HEADER.match(line)]
     else:
-        data = source
+        what, data = "障害設定", source
+    rules, seed = data.get("fault", []), data.get("seed", 1)
     issues: list[Issue] = []
-    known = {item.name: item for item in fields(Fault) if item.init}
-    rules = data.get("fault", [])
+    if unknown := sorted(set(data) - {"seed", "fault"}):
+        issues.append(Issue(0, "", "error", f"知らない項目です: {', '.join(unknown)}。{_TOP}"))
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        issues.append(Issue(0, "seed", "error", f"seed の値が正しくありません。{_TOP}"))
+    if not isinstance(rules, list):
+        issues.append(Issue(0, "fault", "error", f"fault が表の並びではありません。{_TOP}"))
+        rules = []
+    if len(lines) != len(rules):  # not written as [[fault]]
+        lines = []
     faults: list[Fault] = []
-    for number, rule in enumerate(rules if isinstance(rules, list) else [None], start=1):
-        problem = _problem(rule, known)
-        if problem:
-            issues.append(Issue(number, "fault", "error", f"{number} 番目の fault: {problem}"))
-        else:
+    for number, rule in enumerate(rules, start=1):
+        problems = _problems(rule)
+        where = f"{lines[number - 1]} 行目、{number} 番目の [[fault]]" if lines else f"{number} 番目の fault"
+        row = lines[number - 1] if lines else number
+        issues += [Issue(row, column, "error", f"{where}: {problem}") for column, problem in problems]
+        if not problems:
             nth = rule.get("nth", ())
             faults.append(Fault(**{**rule, "nth": (nth,) if isinstance(nth, int) else tuple(nth)}))
-    seed = data.get("seed", 1)
-    if set(data) - {"seed", "fault"} or not isinstance(seed, int):
-        issues.append(Issue(0, "", "error", "使えるのは seed（整数）と [[fault]] だけです。"))
     if issues:
-        raise InputError("障害設定に誤りがあります。" + "".join(i.problem for i in issues), issues=issues)
+        message = "\n".join((f"{what}に誤りがあります。", *(issue.problem for issue in issues)))
+        raise InputError(message, issues=issues, hint=_HINT)
     return FaultPlan(faults, seed=seed)
 
 
-def _problem(rule: Any, known: Mapping[str, Any]) -> str:
+def _read(path: Path, what: str) -> tuple[dict[str, Any], str]:
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        raise InputError(f"{what}を開けません。", hint="ファイルの場所と権限を確認してください。") from None
+    text, _ = decode_text(raw, what=what.strip())
+    try:
+        return tomllib.loads(text), text
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        found = re.search(r"at line (\d+), column (\d+)", str(error))
+        place = f"（{found[1]} 行目の {found[2]} 文字目）" if found else "（最後の行）"
+        raise InputError(f"{what}を TOML として読めません{place}。", hint=_HINT) from None
+
+
+# -- what a rule may say ----------------------------------------------------------------------------
+
+_HEADER = re.compile(r"\s*\[\[\s*[\"']?fault[\"']?\s*\]\]")
+_TOP = "使えるのは seed（整数）と [[fault]] だけです。"
+_HINT = "docs/faults.md に、書けることの一覧と例があります。"
+LONGEST_S = 31 * 86400.0
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_ALLOWED = {
+    "on": '操作名かその型（例: "messages.*"）を 200 文字までで書いてください',
+    "method": f"次のどれかです: {', '.join(METHODS)}",
+    "path": '/ か * で始まる型（例: "/bots/*/users/*"）を 200 文字までで書いてください',
+    "nth": "1 以上の整数、またはその並び（例: [3, 7]）です",
+    "every": "1 以上の整数です",
+    "times": "1 以上の整数です",
+    "probability": "0 より大きく 1 以下の数です",
+    "after": "true か false です",
+    **dict.fromkeys(("from_s", "until_s", "seconds"), "0 以上の秒数（31 日まで）です"),
+}
+_ONLY = {  # keys that mean something for some kinds alone
+    "seconds": ("slow", "delay", "429"),
+    "after": ("slow", "500", "503"),
+    "method": REQUEST_KINDS,
+    "path": REQUEST_KINDS,
+}
+
+
+def _problems(rule: Any) -> list[tuple[str, str]]:
+    """What is wrong with a rule: key and sentence."""
     if not isinstance(rule, dict):
-        return "表（[[fault]]）ではありません。"
-    unknown = sorted(set(rule) - set(known))
-    if unknown:
-        return f"知らない項目です: {', '.join(unknown)}。"
-    if rule.get("kind") not in (*REQUEST_KINDS, *CALLBACK_KINDS):
-        return f"kind は次のどれかです: {', '.join((*REQUEST_KINDS, *CALLBACK_KINDS))}。"
-    for name, value in rule.items():
-        if not _fits(name, value):
-            return f"{name} の値が正しくありません。"
-    return ""
+        return [("fault", "表（[[fault]]）ではありません。")]
+    known = ["kind", *_ALLOWED]
+    found = [
+        (str(name), f"「{name}」という項目はありません。使えるのは {', '.join(known)} です。")
+        for name in sorted(set(rule) - set(known))
+    ]
+    kind = rule.get("kind")
+    if kind not in (*REQUEST_KINDS, *CALLBACK_KINDS):
+        names = ", ".join(f'"{name}"' for name in (*REQUEST_KINDS, *CALLBACK_KINDS))
+        return [*found, ("kind", f"kind は、引用符で囲んだ次のどれかです: {names}。")]
+    for name, allowed in _ALLOWED.items():
+        if name not in rule:
+            continue
+        kinds = _ONLY.get(name)
+        if kinds is not None and kind not in kinds:
+            found.append((name, f"{name} は kind が {', '.join(kinds)} のときだけ使えます。"))
+        elif not _fits(name, rule[name]):
+            found.append((name, f"{name} は、{allowed}。"))
+        elif name == "on" and (missing := _unheard(str(rule["on"]), callback=kind in CALLBACK_KINDS)):
+            found.append((name, missing))
+    if not found and rule.get("until_s", LONGEST_S) < rule.get("from_s", 0.0):
+        found.append(("until_s", "until_s は from_s より後にしてください。"))
+    return found
+
+
+def _unheard(pattern: str, *, callback: bool) -> str:
+    """A sentence when nothing has such a name."""
+    names = _event_types() if callback else _operation_names()
+    if any(fnmatch.fnmatchcase(name, pattern) for name in names):
+        return ""
+    if callback:
+        return f"on の「{pattern}」に当てはまるコールバックはありません。種類は {', '.join(names)} です。"
+    near = difflib.get_close_matches(pattern, [*names, *_families(names)], n=4, cutoff=0.4)
+    shown = near or ["messages.to_user", "users.create", "auth.token", "logs.fetch"]
+    return f"on の「{pattern}」に当てはまる操作はありません。近いものは {', '.join(shown)} です。"
+
+
+@functools.lru_cache(maxsize=1)
+def _operation_names() -> tuple[str, ...]:
+    from bousai_kit.sandbox.core import modules
+
+    operations = (one for module in modules() for one in getattr(module, "OPERATIONS", ()))
+    return ("auth.token", "auth.revoke", *sorted(one.name for one in operations if one.host != "admin"))
+
+
+def _families(names: Sequence[str]) -> list[str]:
+    return sorted({name.partition(".")[0] + ".*" for name in names})
+
+
+@functools.lru_cache(maxsize=1)
+def _event_types() -> tuple[str, ...]:
+    from bousai_kit.sandbox.choices import Choices
+
+    return Choices().callback_types
 
 
 def _fits(name: str, value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if name in ("kind", "on", "method", "path"):
-        return isinstance(value, str)
+    if name in ("on", "path"):
+        return isinstance(value, str) and 0 < len(value) <= 200 and (name == "on" or value[0] in "/*")
+    if name == "method":
+        return isinstance(value, str) and value.upper() in METHODS
     if name == "nth":
-        return (whole and value > 0) or (
-            isinstance(value, list) and all(isinstance(n, int) and n > 0 for n in value)
-        )
+        numbers = value if isinstance(value, list) else [value]
+        return bool(numbers) and all(type(number) is int and number > 0 for number in numbers)
     if name in ("every", "times"):
         return whole and value > 0
-    if name == "probability":
-        return bool(number and 0 <= value <= 1)
     if name == "after":
         return isinstance(value, bool)
-    return bool(number and value >= 0)
+    number = whole or isinstance(value, float)
+    if name == "probability":
+        return bool(number and 0 < value <= 1)
+    return bool(number and 0 <= value <= LONGEST_S)

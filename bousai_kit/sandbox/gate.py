@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from bousai_kit.sandbox.auth import Token, check_bearer, revoke_all
+from bousai_kit.sandbox.auth import FREE_PLAN_LACKS, Token, check_bearer, revoke_all
 from bousai_kit.sandbox.faults import Fault
 from bousai_kit.sandbox.limits import Verdict
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, denied, missing
@@ -204,7 +204,7 @@ class Gate:
             raise denied()
         if sandbox.limits.plan == "free":
             granted = frozenset(
-                FREE_READS.get(scope, scope) for scope in granted if not scope.startswith("directory")
+                FREE_READS.get(scope, scope) for scope in granted if scope not in FREE_PLAN_LACKS
             )
         if operation.scopes and not granted.intersection(operation.scopes):
             raise denied()

@@ -141,7 +141,8 @@ def _reset_limits(call: Call) -> Reply:
 
 
 def _faults(call: Call) -> Reply:
-    return Reply(200, {"seed": call.sandbox.faults.seed, "fault": call.sandbox.faults.as_json()})
+    box = call.sandbox
+    return Reply(200, {"seed": box.faults.seed, "elapsed_s": box.elapsed_s(), "fault": box.faults.as_json()})
 
 
 def _read_faults(call: Call) -> FaultPlan:

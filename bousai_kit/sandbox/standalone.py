@@ -16,7 +16,7 @@ from typing import Any
 from bousai_kit.clock import parse_time_scale
 from bousai_kit.errors import ConfigError
 from bousai_kit.sandbox.envfile import check_env_file, write_env_file
-from bousai_kit.sandbox.faults import FaultPlan, load_faults
+from bousai_kit.sandbox.faults import load_faults
 from bousai_kit.sandbox.home import LOCK, TENANT, HomeSandbox, beating, open_tenant
 from bousai_kit.sandbox.keys import credentials_for
 from bousai_kit.sandbox.locks import FolderLock
@@ -40,6 +40,8 @@ async def run_sandbox(
     time_scale: float = 1.0,
     env_file: Path | None = None,
     state: Path | None = None,
+    plan: str = "standard",
+    limiter: str = "fixed",
     ready: Callable[[dict[str, Any]], None],
     note: Callable[[str], None],
 ) -> int:
@@ -61,6 +63,10 @@ async def run_sandbox(
         Default: in `state`, else in a folder that is gone afterwards.
     state : Path, optional
         Folder that keeps the tenant; one that is there goes on.
+    plan : str
+        ``free``, ``standard`` or ``advanced``; not kept, each start says it anew.
+    limiter : str
+        ``fixed``, ``sliding`` or ``bucket``: how a minute is counted.
     ready : callable
         Called once, with what the ready line says.
     note : callable
@@ -76,14 +82,16 @@ async def run_sandbox(
     ConfigError, InputError
         A port, folder or file cannot be used.
     """
-    plan = load_faults(faults) if faults is not None else None
+    bad_days = load_faults(faults) if faults is not None else None
     with _env_place(env_file, state) as place:
         check_env_file(place)
         lock = None if state is None else FolderLock(state / LOCK)
         if lock is not None:
             await lock.wait()
         try:
-            sandbox, scale = _make(people, seed, time_scale, state, plan, note)
+            sandbox, scale = _make(
+                people, seed, time_scale, state, note, faults=bad_days, plan=plan, limiter=limiter
+            )
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -141,10 +149,10 @@ def _make(
     seed: int,
     time_scale: float,
     state: Path | None,
-    plan: FaultPlan | None,
     note: Callable[[str], None],
+    **rest: Any,
 ) -> tuple[HomeSandbox, str]:
-    """The sandbox, and the text that its clock was made from."""
+    """The sandbox, and the text that its clock was made from; `rest` goes to the sandbox."""
     store = None if state is None else Store(state / TENANT)
     gc.disable()  # 30,000 members are no garbage: looking through them again and again costs a second
     try:
@@ -158,7 +166,7 @@ def _make(
                 note(f"フォルダ「{state}」のテナントを続けます（--people と --seed は使いません）。")
             tenant = open_tenant(store, seed=seed, now=clock.now(), people=people)
         credentials = credentials_for(tenant, state)
-        sandbox = HomeSandbox(tenant, clock=clock, credentials=credentials, faults=plan, store=store)
+        sandbox = HomeSandbox(tenant, clock=clock, credentials=credentials, store=store, **rest)
     except BaseException:
         if store is not None:
             store.close()
