@@ -273,7 +273,7 @@ def _group_changed(sandbox: Sandbox, payload: dict[str, Any]) -> None:
         return
     group = sandbox.tenant.table("groups").get(payload["id"])
     if group is not None:
-        _entitle(sandbox, channel, group.get("groupName", channel["title"]))
+        _entitle(sandbox, channel, group["groupName"])
     _follow(sandbox, channel)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from bousai_kit.sandbox.people import profile
+import pytest
+
+from tests.contract.paragraphs import paragraph
 from tests.sandbox.botlab import DOMAIN, uid
-from tests.sandbox.directorylab import STILL, Choices, Desk, at_desk, in_unit, part
+from tests.sandbox.directorylab import Choices, Desk, at_desk, in_unit, part
 
 NEW = {"domainId": DOMAIN, "orgUnitName": "危機管理室", "displayOrder": 1}
 WRONG: list[tuple[str, Any]] = [
@@ -43,6 +45,7 @@ WRONG: list[tuple[str, Any]] = [
 ]
 
 
+@paragraph("1 §5")
 def test_a_unit_is_made_and_shown() -> None:
     async def test(desk: Desk) -> None:
         top = await desk.unit(orgUnitExternalKey="K1", email="kiki@city-demo", description="室")
@@ -59,6 +62,7 @@ def test_a_unit_is_made_and_shown() -> None:
     at_desk(test)
 
 
+@paragraph("1 §5", "1 §10")
 def test_the_order_is_needed_though_the_table_does_not_say_so() -> None:
     """Part 1 §5, §10.10."""
 
@@ -68,6 +72,7 @@ def test_the_order_is_needed_though_the_table_does_not_say_so() -> None:
     at_desk(test)
 
 
+@paragraph("1 §5")
 def test_wrong_properties_are_400_and_named() -> None:
     async def test(desk: Desk) -> None:
         for key, value in WRONG:
@@ -85,6 +90,7 @@ def test_wrong_properties_are_400_and_named() -> None:
     at_desk(test)
 
 
+@paragraph("1 §5", "1 §2.2", "1 §2.4")
 def test_keys_and_addresses_are_nobody_elses() -> None:
     """Part 1 §2.2, §2.4."""
 
@@ -108,6 +114,7 @@ def test_keys_and_addresses_are_nobody_elses() -> None:
     at_desk(test, people=1)
 
 
+@paragraph("1 §5")
 def test_put_needs_an_address_and_wipes_patch_does_neither() -> None:
     """Part 1 §2.1, §5: email is required when updating; order and place change by move only."""
 
@@ -140,6 +147,7 @@ def test_put_needs_an_address_and_wipes_patch_does_neither() -> None:
     at_desk(test)
 
 
+@paragraph("1 §5")
 def test_below_a_private_unit_all_is_private() -> None:
     async def test(desk: Desk) -> None:
         top = await desk.unit("局")
@@ -155,6 +163,7 @@ def test_below_a_private_unit_all_is_private() -> None:
     at_desk(test)
 
 
+@paragraph("1 §5")
 def test_units_move_but_not_below_themselves_nor_too_deep() -> None:
     """Part 1 §5: depth 15."""
 
@@ -193,6 +202,7 @@ def test_units_move_but_not_below_themselves_nor_too_deep() -> None:
     at_desk(test)
 
 
+@paragraph("1 §5")
 def test_a_small_circle_and_a_tall_tree_are_refused_for_what_they_are() -> None:
     """Part 1 §5: the whole tree below a unit counts for the depth."""
 
@@ -210,6 +220,7 @@ def test_a_small_circle_and_a_tall_tree_are_refused_for_what_they_are() -> None:
     at_desk(test, choices=Choices(orgunit_depth=3, people_answer=False))
 
 
+@paragraph("1 §5")
 def test_a_unit_with_members_or_units_below_stays() -> None:
     """Part 1 §5: admin guide; the status is a choice."""
 
@@ -232,6 +243,7 @@ def test_a_unit_with_members_or_units_below_stays() -> None:
     at_desk(test, people=1)
 
 
+@paragraph("1 §5")
 def test_members_of_a_unit() -> None:
     async def test(desk: Desk) -> None:
         unit, other = (
@@ -259,17 +271,30 @@ def test_members_of_a_unit() -> None:
     at_desk(test, people=5)
 
 
-def test_writes_come_one_a_second() -> None:
-    """Part 1 §2.5 [D]: single thread, one call a second, per domain."""
+@paragraph("1 §5", "1 §2.5")
+@pytest.mark.parametrize(
+    ("method", "below", "body", "status"),
+    [
+        ("PUT", "", {"domainId": DOMAIN, "orgUnitName": "課", "email": "ka@city-demo"}, 200),
+        ("PATCH", "", {"description": "x"}, 200),
+        ("POST", "/move", {"displayOrder": 2}, 200),
+        ("DELETE", "", None, 204),
+    ],
+)
+def test_writes_come_one_a_second(method: str, below: str, body: Any, status: int) -> None:
+    """[D]: single thread, one call a second, per domain; every kind of write after every other."""
 
     async def test(desk: Desk) -> None:
-        call = desk.bench.api
+        call, one = desk.bench.api, f"/orgunits/externalKey%3AK{below}"
         assert (await call("POST", "/orgunits", {**NEW, "orgUnitExternalKey": "K"})).status_code == 201
         for _ in range(3):
-            answer = await call("PATCH", "/orgunits/externalKey%3AK", {"description": "x"})
+            answer = await call(method, one, body)
             assert (answer.status_code, answer.json()["code"]) == (429, "TOO_MANY_REQUESTS")
             assert answer.headers["RateLimit-Reset"] == "1"
         assert (await call("GET", "/orgunits")).status_code == 200  # reading is free
+        await desk.clock.sleep(1.0)
+        assert (await call(method, one, body)).status_code == status
+        assert (await call("POST", "/orgunits", NEW)).status_code == 429
         await desk.clock.sleep(1.0)
         answers = await asyncio.gather(*(call("POST", "/orgunits", NEW) for _ in range(4)))
         assert sorted(answer.status_code for answer in answers) == [201, 429, 429, 429]
@@ -277,6 +302,7 @@ def test_writes_come_one_a_second() -> None:
     at_desk(test)
 
 
+@paragraph("1 §5")
 def test_the_most_units() -> None:
     async def test(desk: Desk) -> None:
         await desk.unit()
@@ -285,15 +311,38 @@ def test_the_most_units() -> None:
     at_desk(test, choices=Choices(max_orgunits=1, people_answer=False))
 
 
-def test_simulated_people_know_their_unit_as_it_is_now() -> None:
-    """A transfer changes who somebody is for the people model."""
+TAKEN: list[tuple[str, Any]] = [
+    ("orgUnitName", "x" * 100),
+    ("orgUnitName", "課 !@&()-_+[]{},./ 1"),
+    ("orgUnitExternalKey", "x" * 100),
+    ("orgUnitExternalKey", "K-1_&=あ"),
+    ("email", "ab"),
+    ("email", "a.b_c-d!e#@city-demo"),
+    ("email", "x" * 64 + "@city-demo"),
+    ("description", "x" * 160),
+    ("displayOrder", (1 << 31) - 1),
+    ("aliasEmails", [f"a{number}@city-demo" for number in range(20)]),
+    ("i18nNames", [{"language": "en_US", "name": "Crisis management"}]),
+    ("canReceiveExternalMail", True),
+    ("useServiceNotification", True),
+    ("membersAllowedToUseOrgUnitEmailAsRecipient", [{"userId": uid(0)}]),
+    ("membersAllowedToUseOrgUnitEmailAsSender", [{"userId": uid(0)}]),
+]
 
+
+@paragraph("1 §5")
+def test_properties_at_their_limits_are_taken_and_shown() -> None:
     async def test(desk: Desk) -> None:
-        await desk.unit("危機管理室", orgUnitExternalKey="K")
-        assert profile(desk.tenant, desk.state(uid(1))).role == "staff"
-        await desk.done("PATCH", f"/users/{uid(1)}", {"organizations": in_unit("externalKey:K")})
-        assert profile(desk.tenant, desk.state(uid(1))).role == "crisis"
-        await desk.done("PATCH", "/orgunits/externalKey%3AK", {"orgUnitName": "北区役所"})
-        assert profile(desk.tenant, desk.state(uid(1))).ward == "北区"
+        for key, value in TAKEN:
+            made = await desk.done("POST", "/orgunits", {**NEW, key: value}, 201)
+            assert (await desk.get(f"/orgunits/{made['orgUnitId']}"))[key] == value
+            await desk.done("DELETE", f"/orgunits/{made['orgUnitId']}", None, 204)
+        for sign in "%\\#/?":
+            await desk.wrong("POST", "/orgunits", {**NEW, "orgUnitExternalKey": f"K{sign}"})
+        for local in ("a", "x" * 65, "a+b", "A1"):
+            await desk.wrong("POST", "/orgunits", {**NEW, "email": f"{local}@city-demo"}, "email")
+        features = dict.fromkeys(("useMessage", "useNote", "useCalendar", "useTask", "useFolder"), True)
+        made = await desk.done("POST", "/orgunits", {**NEW, **features}, 201)
+        assert {key: made[key] for key in features} == features
 
-    at_desk(test, people=1, choices=STILL)
+    at_desk(test)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bousai_kit.sandbox import rooms
+import pytest
+
+from tests.contract.paragraphs import paragraph
 from tests.sandbox.botlab import DOMAIN, uid
 from tests.sandbox.directorylab import Choices, Desk, at_desk, in_unit, new_group, part
 
@@ -34,14 +36,37 @@ WRONG: list[tuple[str, Any]] = [
 ]
 
 
+DEFAULTS = {
+    "visible": True,
+    "useServiceNotification": False,
+    "serviceManageable": True,
+    "useMessage": False,
+    "useNote": False,
+    "useCalendar": False,
+    "useTask": False,
+    "useFolder": False,
+    "useMail": False,
+    "description": None,
+    "groupExternalKey": None,
+}
+
+
 def ids(group: Any) -> list[str]:
     return [member["id"] for member in group["members"]]
+
+
+async def invited(desk: Desk, group: Any) -> str:
+    """Somebody invites the bot into the room of a group."""
+    answer = await desk.bench.admin("POST", "/staff/invite", {"kind": "GROUP", "id": group["groupId"]})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["channelId"])
 
 
 def user(number: int) -> dict[str, str]:
     return {"id": uid(number), "type": "USER"}
 
 
+@paragraph("1 §6")
 def test_a_group_is_made_and_shown() -> None:
     async def test(desk: Desk) -> None:
         unit = await desk.unit(orgUnitExternalKey="K")
@@ -71,6 +96,7 @@ def test_a_group_is_made_and_shown() -> None:
     at_desk(test, people=1)
 
 
+@paragraph("1 §6")
 def test_wrong_properties_are_400_and_named() -> None:
     async def test(desk: Desk) -> None:
         for key, value in WRONG:
@@ -88,6 +114,7 @@ def test_wrong_properties_are_400_and_named() -> None:
     at_desk(test, people=1)
 
 
+@paragraph("1 §6", "1 §2.4")
 def test_names_and_keys_are_nobody_elses() -> None:
     """Part 1 §2.4, §6."""
 
@@ -111,6 +138,7 @@ def test_names_and_keys_are_nobody_elses() -> None:
     at_desk(test)
 
 
+@paragraph("1 §3", "1 §6")
 def test_members_are_added_and_removed() -> None:
     """Part 1 §3, §6: 201 without a body, 404, 409."""
 
@@ -131,6 +159,7 @@ def test_members_are_added_and_removed() -> None:
     at_desk(test, people=3)
 
 
+@paragraph("1 §3", "1 §6")
 def test_a_group_keeps_one_administrator() -> None:
     """Part 1 §3, §6."""
 
@@ -149,6 +178,7 @@ def test_a_group_keeps_one_administrator() -> None:
     at_desk(test, people=1)
 
 
+@paragraph("1 §6")
 def test_a_careless_put_closes_the_room() -> None:
     """Part 1 §6 [D]: every flag left out falls back to false; the history is lost."""
 
@@ -157,9 +187,7 @@ def test_a_careless_put_closes_the_room() -> None:
         body = new_group(members=[user(1), user(2)])
         group = await desk.done("POST", "/groups", {**body, "useMessage": True, "useNote": True}, 201)
         path = f"/groups/{group['groupId']}"
-        channel = rooms.invite(bench.sandbox, bench.bot, "GROUP", group["groupId"], desk.clock.now())[
-            "channelId"
-        ]
+        channel = await invited(desk, group)
         content = {"content": {"type": "text", "text": "【訓練】連絡"}}
         room = f"/bots/{bench.bot}/channels/{channel}/messages"
         await desk.done("POST", room, content, 201)
@@ -180,6 +208,7 @@ def test_a_careless_put_closes_the_room() -> None:
     at_desk(test, people=2)
 
 
+@paragraph("1 §6")
 def test_the_room_follows_transfers_members_and_nested_groups() -> None:
     """Part 1 §6: a whole org unit as a member."""
 
@@ -190,9 +219,7 @@ def test_the_room_follows_transfers_members_and_nested_groups() -> None:
         outer = await desk.group(
             "外", members=[{"id": inner["groupId"], "type": "GROUP"}, user(3)], useMessage=True
         )
-        channel = rooms.invite(bench.sandbox, bench.bot, "GROUP", outer["groupId"], desk.clock.now())[
-            "channelId"
-        ]
+        channel = await invited(desk, outer)
         path = f"/bots/{bench.bot}/channels/{channel}/members"
 
         async def inside() -> list[int]:
@@ -220,6 +247,7 @@ def test_the_room_follows_transfers_members_and_nested_groups() -> None:
     at_desk(test, people=4)
 
 
+@paragraph("1 §6")
 def test_a_group_is_not_in_itself() -> None:
     async def test(desk: Desk) -> None:
         first = await desk.group("一")
@@ -235,6 +263,7 @@ def test_a_group_is_not_in_itself() -> None:
     at_desk(test)
 
 
+@paragraph("1 §6")
 def test_a_member_is_in_so_many_groups_at_most() -> None:
     """Part 1 §6 [H]: 2,000."""
 
@@ -248,6 +277,7 @@ def test_a_member_is_in_so_many_groups_at_most() -> None:
     at_desk(test, people=1, choices=Choices(groups_per_member=2, people_answer=False))
 
 
+@paragraph("1 §6")
 def test_put_wipes_members_and_needs_them() -> None:
     async def test(desk: Desk) -> None:
         group = await desk.group(members=[user(1)], groupExternalKey="G", description="説明", visible=False)
@@ -270,22 +300,79 @@ def test_put_wipes_members_and_needs_them() -> None:
     at_desk(test, people=1)
 
 
-def test_scopes() -> None:
-    """Part 1 §3."""
-
+@paragraph("1 §6")
+def test_properties_at_their_limits_are_taken_and_shown() -> None:
     async def test(desk: Desk) -> None:
-        bench = desk.bench
-        for scope, read, write in (
-            ("group", 200, 201),
-            ("group.read", 200, 403),
-            ("directory", 200, 201),
-            ("directory.read", 200, 403),
-            ("user", 403, 403),
+        for key, value in (
+            ("groupName", "x" * 100),
+            ("groupExternalKey", "x" * 100),
+            ("description", "x" * 300),
+            ("visible", False),
+            ("useServiceNotification", True),
+            ("serviceManageable", False),
+            ("members", []),
         ):
-            headers = bench.bearer(scope)
-            assert (await bench.api("GET", "/groups", headers=headers)).status_code == read
-            assert (
-                await bench.api("POST", "/groups", new_group(scope), headers=headers)
-            ).status_code == write
+            made = await desk.group(**{"name": "本部", key: value})
+            assert (await desk.get(f"/groups/{made['groupId']}"))[key] == value
+            await desk.done("DELETE", f"/groups/{made['groupId']}", None, 204)
+        plain = await desk.group()
+        assert {key: plain[key] for key in DEFAULTS} == DEFAULTS
+        for sign in "%\\#/?":
+            await desk.wrong("POST", "/groups", new_group("他", groupExternalKey=f"K{sign}"))
 
     at_desk(test)
+
+
+@paragraph("1 §6")
+@pytest.mark.parametrize("flag", ["useMessage", "useNote", "useCalendar", "useTask", "useFolder"])
+def test_a_put_resets_each_flag_that_it_leaves_out(flag: str) -> None:
+    """[D]; a PATCH leaves them alone."""
+
+    async def test(desk: Desk) -> None:
+        features = {"useMessage": True, flag: True, "useServiceNotification": True}
+        group = await desk.group(**features)
+        path = f"/groups/{group['groupId']}"
+        patched = await desk.done("PATCH", path, {"groupName": "他"})
+        assert {key: patched[key] for key in features} == features
+        put = await desk.done("PUT", path, new_group("他"))
+        assert {key: put[key] for key in features} == dict.fromkeys(features, False)
+
+    at_desk(test)
+
+
+@paragraph("1 §6")
+@pytest.mark.parametrize(("plan", "status"), [("standard", 400), ("advanced", 201)])
+def test_mailing_lists_are_of_the_advanced_plan(plan: str, status: int) -> None:
+    async def test(desk: Desk) -> None:
+        answer = await desk.call("POST", "/groups", new_group(useMail=True))
+        assert answer.status_code == status
+        assert (await desk.group("他", useMail=False))["useMail"] is False
+
+    at_desk(test, plan=plan)
+
+
+@paragraph("1 §6")
+@pytest.mark.parametrize("kind", ["EXTERNAL", "DYNAMIC"])
+def test_external_and_dynamic_groups_are_not_edited(kind: str) -> None:
+    """[D]; how it is refused is a choice."""
+
+    async def test(desk: Desk) -> None:
+        group = await desk.group(members=[user(1)])
+        path = f"/groups/{group['groupId']}"
+        assert (await desk.bench.admin("PUT", f"{path}/kind", {"kind": kind})).status_code == 204
+        assert await desk.get(path) == group
+        for method, below, body in (
+            ("PUT", "", new_group()),
+            ("PATCH", "", {"description": "x"}),
+            ("DELETE", "", None),
+            ("POST", "/members", user(2)),
+            ("DELETE", f"/members/{uid(1)}", None),
+            ("POST", "/administrators", {"userId": uid(1)}),
+            ("DELETE", f"/administrators/{uid(0)}", None),
+        ):
+            await desk.refused(method, path + below, body, 403, "ACCESS_DENIED")
+        assert await desk.get(path) == group
+        await desk.bench.admin("PUT", f"{path}/kind", {"kind": "NORMAL"})
+        await desk.done("PATCH", path, {"description": "x"})
+
+    at_desk(test, people=2)

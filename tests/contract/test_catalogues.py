@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.paragraphs import paragraph
 from tests.sandbox.botlab import DOMAIN, uid
 from tests.sandbox.directorylab import Desk, at_desk, in_unit, part
 
@@ -29,6 +30,7 @@ async def switched_on(desk: Desk, kind: str) -> str:
 
 
 @KINDS
+@paragraph("1 §7")
 def test_the_feature_has_to_be_on(kind: str) -> None:
     """Part 1 §7 [A]: 403 while it is off."""
 
@@ -48,6 +50,7 @@ def test_the_feature_has_to_be_on(kind: str) -> None:
 
 
 @KINDS
+@paragraph("1 §7")
 def test_made_shown_changed_deleted(kind: str) -> None:
     async def test(desk: Desk) -> None:
         path, prefix = await switched_on(desk, kind), PLACES[kind][0]
@@ -76,6 +79,7 @@ def test_made_shown_changed_deleted(kind: str) -> None:
 
 
 @KINDS
+@paragraph("1 §7")
 def test_names_and_keys_are_unique(kind: str) -> None:
     """Part 1 §2.4, §7: 409."""
 
@@ -100,6 +104,7 @@ def test_names_and_keys_are_unique(kind: str) -> None:
 
 
 @KINDS
+@paragraph("1 §7")
 def test_wrong_properties(kind: str) -> None:
     async def test(desk: Desk) -> None:
         path, prefix = await switched_on(desk, kind), PLACES[kind][0]
@@ -128,6 +133,7 @@ def test_wrong_properties(kind: str) -> None:
     at_desk(test)
 
 
+@paragraph("1 §7")
 def test_a_deleted_or_switched_off_position_is_no_longer_shown() -> None:
     async def test(desk: Desk) -> None:
         path = await switched_on(desk, "positions")
@@ -154,6 +160,7 @@ def test_a_deleted_or_switched_off_position_is_no_longer_shown() -> None:
     at_desk(test, people=1)
 
 
+@paragraph("1 §3", "1 §7")
 def test_catalogues_need_the_scope_directory() -> None:
     """Part 1 §7, §3."""
 
@@ -169,6 +176,7 @@ def test_catalogues_need_the_scope_directory() -> None:
     at_desk(test)
 
 
+@paragraph("1 §7", "1 §4.2")
 def test_custom_properties_and_their_values() -> None:
     """Part 1 §4.2, §7."""
     path = "/directory/users/custom-properties"
