@@ -293,6 +293,7 @@ def _auth_operations() -> Iterator[tuple[str, dict[str, Any]]]:
                         "content": {"application/json": {"schema": {"type": "object"}}},
                     },
                     **refusals,
+                    "404": {"$ref": "#/components/responses/Refused404Uncounted"},
                     "408": {"$ref": "#/components/responses/Refused408Uncounted"},
                     **{
                         str(code): {"$ref": f"#/components/responses/{name}"} for code, name in FAULTS.items()

@@ -105,37 +105,33 @@ class Store:
         """Write what has changed and the clock's reading, in one transaction."""
         if not tenant.dirty and now == self._reading:
             return
-        gone: list[tuple[str, str]] = []
         changed = dict(tenant.dirty)
-
-        def puts() -> Iterator[tuple[str, str, str]]:
-            for table, key, entity in tenant.take_dirty():
-                if entity is None:
-                    gone.append((table, key))
-                else:
-                    yield table, key, _dump(entity)
-
+        gone = [name for name, taken in changed.items() if taken]
+        puts = (
+            (table, key, _dump(entity)) for table, key, entity in tenant.take_dirty() if entity is not None
+        )
         try:
-            self._write(puts(), gone, now)
+            self._write(puts, gone, now)
         except BaseException:
-            tenant.dirty = {**changed, **tenant.dirty}
+            later = {name: taken or changed.get(name, False) for name, taken in tenant.dirty.items()}
+            tenant.dirty = {**changed, **later}
             raise
         self._reading = now
 
     def _write(
         self, puts: Iterator[tuple[str, str, str]], gone: list[tuple[str, str]], now: datetime
     ) -> None:
-        """All of it or nothing; `gone` is complete once `puts` has been gone through."""
+        """All of it or nothing; what was taken away first: if it came back, then at the end of its table."""
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
+            if gone:
+                db.executemany("DELETE FROM entity WHERE tbl = ? AND key = ?", gone)
             db.executemany(  # one by one: the whole of a large tenant as text would need its memory twice
                 "INSERT INTO entity (tbl, key, body) VALUES (?, ?, ?)"
                 " ON CONFLICT (tbl, key) DO UPDATE SET body = excluded.body",
                 puts,
             )
-            if gone:
-                db.executemany("DELETE FROM entity WHERE tbl = ? AND key = ?", gone)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('reading', ?)", (now.isoformat(),))
             db.execute("COMMIT")
         except BaseException as error:

@@ -71,7 +71,7 @@ class Tenant:
 
     def __init__(self, *, seed: int = 1, domain_id: int = 10000001) -> None:
         self.tables: defaultdict[str, dict[str, Entity]] = defaultdict(dict)
-        self.dirty: dict[tuple[str, str], None] = {}  # in order of change
+        self.dirty: dict[tuple[str, str], bool] = {}  # in order of change; True: was taken away in between
         self.scheduled: Callable[[], None] | None = None  # told when something new is due
         self._heap: list[tuple[datetime, str]] = []
         self.caches: dict[str, Any] = {}  # indexes that modules build from the tables; never stored
@@ -118,19 +118,23 @@ class Tenant:
 
     def put(self, table: str, key: str, entity: Entity) -> Entity:
         """Create or replace."""
-        self.tables[table][key] = entity
-        self.dirty[table, key] = None
+        entities, changed = self.tables[table], (table, key)
+        if key in entities:
+            self.dirty.setdefault(changed, False)
+        else:  # at the end of its table, in the file too
+            self.dirty[changed] = self.dirty.pop(changed, False)
+        entities[key] = entity
         return entity
 
     def touch(self, table: str, key: str) -> None:
         """Say that an entity was changed in place."""
-        self.dirty[table, key] = None
+        self.dirty.setdefault((table, key), False)
 
     def delete(self, table: str, key: str) -> Entity | None:
         """Take away; None if it was not there."""
         entity = self.tables[table].pop(key, None)
         if entity is not None:
-            self.dirty[table, key] = None
+            self.dirty[table, key] = True
         return entity
 
     def next_number(self, name: str, start: int = 1) -> int:

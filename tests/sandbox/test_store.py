@@ -96,9 +96,9 @@ def test_any_changes_are_kept_once_saved(steps: list[tuple[str, int, int]]) -> N
         store.close()
         found = loaded(path)
         assert plain(found) == plain(tenant)
-        assert {name: set(rows) for name, rows in plain(found).items()} == {
-            name: set(rows) for name, rows in plain(tenant).items()
-        }
+        assert {name: list(rows) for name, rows in plain(found).items()} == {
+            name: list(rows) for name, rows in plain(tenant).items()
+        }, "in the same order, what came back at the end"
         happened: list[Due] = []
         for one in (tenant, found):
             while (event := one.first_due(START + timedelta(seconds=200))) is not None:
