@@ -12,7 +12,7 @@ from bousai_kit.sandbox import people, rooms
 from bousai_kit.sandbox.bot_state import find_member, talk_id
 from bousai_kit.sandbox.content_parts import Tap, obj, string
 from bousai_kit.sandbox.contents import TYPES
-from bousai_kit.sandbox.ops import Call, Operation, Reply, bad, missing
+from bousai_kit.sandbox.ops import Call, Operation, Reply, bad, denied, missing
 from bousai_kit.sandbox.routes_attachments import put_file
 from bousai_kit.sandbox.tenant import Entity
 
@@ -39,10 +39,13 @@ def _room(call: Call, bot_id: str, user: Entity) -> str:
     return "" if channel == talk_id(call.tenant, bot_id, user["userId"]) else channel
 
 
-def _act(call: Call, tap: Tap, content: dict[str, Any] | None = None) -> Reply:
+def _act(call: Call, tap: Tap, content: dict[str, Any] | None = None, *, composed: str = "") -> Reply:
+    """`composed`: the type of what is written by hand; a tap is none."""
     bot_id, user = _who(call)
     at = call.sandbox.clock.now()
     room = _room(call, bot_id, user)
+    if composed and not room and composed not in call.tenant.table("bots")[bot_id].get("callbackEvents", ()):
+        raise denied("The composer of this talk does not offer that.")  # part 2 §1.2: greyed out
     key = string(call.json(), "key", "", 200, required=False) or ""
     if not people.answer(call.sandbox, bot_id, user, tap, at=at, channel=room, key=key, content=content):
         raise missing("The member or the bot is not in the room.")
@@ -50,7 +53,7 @@ def _act(call: Call, tap: Tap, content: dict[str, Any] | None = None) -> Reply:
 
 
 def _say(call: Call) -> Reply:
-    return _act(call, Tap(string(call.json(), "text", "", 10_000) or ""))
+    return _act(call, Tap(string(call.json(), "text", "", 10_000) or ""), composed="text")
 
 
 def _tap(call: Call) -> Reply:
@@ -80,7 +83,7 @@ def _send(call: Call) -> Reply:
         life = call.choices.attachment_life_s
         content["fileId"] = put_file(call.tenant, bot_id, name, data, call.now, life)
         shown = f"(写真) {name}" if kind == "image" else f"(ファイル) {name}"
-    return _act(call, Tap(shown), content)
+    return _act(call, Tap(shown), content, composed=kind)
 
 
 def _open(call: Call) -> Reply:

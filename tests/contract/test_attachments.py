@@ -184,6 +184,7 @@ def test_scopes_of_attachments() -> None:
 @pytest.mark.parametrize("kind", ["image", "file", "audio", "video"])
 def test_what_a_member_sends_can_be_fetched(kind: str) -> None:
     async def test(bench: Lab) -> None:
+        assert (await bench.api("PATCH", f"/bots/{bench.bot}", {"callbackEvents": [kind]})).status_code == 200
         content = {"type": kind, "fileName": "a.jpg", "hex": "ffd8ff"}
         sent = await bench.admin("POST", "/staff/send", {"user": "s00001@city-demo", "content": content})
         assert sent.status_code == 204
