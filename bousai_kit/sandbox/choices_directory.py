@@ -39,6 +39,9 @@ class DirectoryChoices(BotChoices):
     orgunit_email_taken: tuple[int, str] = (400, "INVALID_PARAMETER")  # 1 §5: by analogy with members [A]
 
     # -- members (part 1 §4) ------------------------------------------------------------------------
+    narrow_reads: bool = True  # 1 §1.9 [D] "narrow member reads"; which properties they leave out: SB
+    undocumented_user_fields: tuple[str, ...] = ("undocumented",)  # 1 §2.1 [M]: some occur; the name: SB
+    max_user_statuses: int = 10  # 1 §3 [A]
     create_shows_flags: bool = True  # 1 §4.5: the published answer shows none; read with GET
     pending_expires_days: int = 30  # 1 §4.1 [H]
     deleted_kept_days: int = 7  # 1 §4.8 [D]
@@ -113,6 +116,10 @@ class DirectoryChoices(BotChoices):
     max_custom_properties: int = 50  # [D]
     options_for: tuple[str, ...] = ("STRING",)  # SB: types of custom properties that may have options
     property_fixed: tuple[str, ...] = ("propertyName", "propertyType", "multiValued")  # SB: not by PATCH
-    user_type_needs: tuple[str, ...] = ("domainId", "displayOrder", "userTypeName")  # [A]: no marks on the page
+    user_type_needs: tuple[str, ...] = (
+        "domainId",
+        "displayOrder",
+        "userTypeName",
+    )  # [A]: no marks on the page
     employment_types: bool = True  # 1 §2.8, §3 [D]: the old paths of user types, deprecated
     custom_fields: bool = False  # 1 §3 [D]: the old paths of custom properties ended late 2026-07

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bousai_kit.sandbox import directory_checks as check
+from bousai_kit.sandbox import schemas
 from bousai_kit.sandbox.departures import (
     delete_user,
     leave_groups,
@@ -17,9 +18,10 @@ from bousai_kit.sandbox.directory_index import rows_of_domain
 from bousai_kit.sandbox.directory_rules import USERS, known_domain, managed, noted
 from bousai_kit.sandbox.directory_state import account, blank_user, invite, put_user, set_account
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad
-from bousai_kit.sandbox.routes_users import shown, the_user, writable_user
+from bousai_kit.sandbox.routes_users import last_leader, lead, shown, the_user, writable_user
 from bousai_kit.sandbox.tenant import JST, Entity
 from bousai_kit.sandbox.user_body import read_user, unique_user
+from bousai_kit.sandbox.user_schema import LOGIN_ID, organizations
 
 __all__ = ["OPERATIONS"]
 
@@ -60,7 +62,7 @@ def _undelete(call: Call) -> Reply:
     user = the_user(call)
     if not user["isDeleted"]:
         raise bad("The member is not deleted.")
-    user = undelete_user(call.sandbox, user)
+    user = last_leader(call, undelete_user(call.sandbox, user))
     noted(call, "undelete", user["userId"])
     return Reply(200, shown(call, user))
 
@@ -173,6 +175,7 @@ def _move(call: Call) -> Reply:
     user = read_user(call, asked, {**bare, "customProperties": {}, "userTypeId": None}, partial=True)
     unique_user(call, user)
     put_user(call.tenant, user)
+    lead(call, user)
     if not keep_groups:
         leave_groups(call.sandbox, user["userId"])
     noted(call, "update", user["userId"])
@@ -197,13 +200,22 @@ def _op(name: str, method: str, path: str, handler: Any, success: int, body: Any
     )
 
 
-_TIMES = {"startTime": {"type": ["string", "null"]}, "endTime": {"type": ["string", "null"]}}
-_INVITATION = {"usePrivateEmail": {"type": "boolean"}, "email": {"type": "string", "maxLength": 256}}
-_ALL = {"resultEmailReceiver": {"type": "string", "maxLength": 256}, "domainId": {"type": "integer"}}
-
-
-def _body(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    return {"type": "object", "required": list(required), "properties": properties}
+_MOMENT = schemas.text(25, null=True)
+_LEAVE = schemas.body({"startTime": _MOMENT, "endTime": _MOMENT})
+_ADDRESS = schemas.text(256, null=True)
+_INVITATION = schemas.body({"usePrivateEmail": schemas.FLAG, "email": _ADDRESS}, "usePrivateEmail")
+_DOMAIN_OR_NULL = {"type": ["integer", "null"]}
+_ALL = schemas.body({"resultEmailReceiver": _ADDRESS, "domainId": _DOMAIN_OR_NULL})
+_MOVE = schemas.body(
+    {
+        "domainId": schemas.DOMAIN,
+        "email": LOGIN_ID,
+        "userExternalKey": schemas.key(check.USER_KEY),
+        "organizations": organizations(),
+        "preserveGroup": schemas.FLAG_OR_NULL,
+    },
+    "domainId",
+)
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -213,11 +225,9 @@ OPERATIONS: tuple[Operation, ...] = (
     _op("suspend", "POST", f"{ONE}/suspend", _suspend, 204),
     _op("unsuspend", "POST", f"{ONE}/unsuspend", _unsuspend, 204),
     _op("force_logout", "POST", f"{ONE}/force-logout", _force_logout, 202),
-    _op("leave.set", "POST", f"{ONE}/set-leave-of-absence", _set_leave, 204, _body(_TIMES)),
+    _op("leave.set", "POST", f"{ONE}/set-leave-of-absence", _set_leave, 204, _LEAVE),
     _op("leave.clear", "POST", f"{ONE}/clear-leave-of-absence", _clear_leave, 204),
-    _op(
-        "invite", "POST", f"{ONE}/send-invitation-email", _invite, 204, _body(_INVITATION, "usePrivateEmail")
-    ),
-    _op("invite_all", "POST", "/users/send-invitation-email", _invite_all, 202, _body(_ALL)),
-    _op("move", "POST", f"{ONE}/move", _move, 200, _body({"domainId": {"type": "integer"}}, "domainId")),
+    _op("invite", "POST", f"{ONE}/send-invitation-email", _invite, 204, _INVITATION),
+    _op("invite_all", "POST", "/users/send-invitation-email", _invite_all, 202, _ALL),
+    _op("move", "POST", f"{ONE}/move", _move, 200, _MOVE),
 )

@@ -1,21 +1,24 @@
-"""What hangs on a member: alias addresses, photo, links to LINE and LINE WORKS (part 1 §3, §4.8)."""
+"""What hangs on a member: alias addresses, photo, status texts, links to LINE and WORKS (part 1 §3, §4.8)."""
 
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bousai_kit.sandbox import directory_checks as check
-from bousai_kit.sandbox import tickets
+from bousai_kit.sandbox import routes_user_statuses, schemas, tickets
 from bousai_kit.sandbox.content_parts import string
 from bousai_kit.sandbox.directory_rules import USERS, USERS_READ, managed, noted
 from bousai_kit.sandbox.directory_state import put_user, set_account
-from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, missing
+from bousai_kit.sandbox.ops import ApiFault, Call, Listener, Operation, Reply, bad, missing
 from bousai_kit.sandbox.routes_attachments import parse_form
 from bousai_kit.sandbox.routes_users import the_user, writable_user
 from bousai_kit.sandbox.user_body import unique_user
 
-__all__ = ["OPERATIONS"]
+if TYPE_CHECKING:
+    from bousai_kit.sandbox.core import Sandbox
+
+__all__ = ["LISTENERS", "OPERATIONS"]
 
 ONE = "/users/{userId}"
 PHOTO_BYTES = 10_485_760
@@ -101,6 +104,17 @@ def _drop_photo(call: Call) -> Reply:
     return Reply(204)
 
 
+# -- what goes with a member ------------------------------------------------------------------------
+
+
+def _purged(sandbox: Sandbox, payload: dict[str, Any]) -> None:
+    sandbox.tenant.delete("blobs", f"photo:{payload['id']}")
+    routes_user_statuses.drop_statuses(sandbox.tenant, payload["id"])
+
+
+LISTENERS: dict[str, Listener] = {"user.purged": _purged}
+
+
 # -- links ------------------------------------------------------------------------------------------
 
 
@@ -151,11 +165,8 @@ def _links() -> tuple[Operation, ...]:
 
 _ALIAS = f"{ONE}/alias-emails/{{email}}"
 _PHOTO = f"{ONE}/photo"
-_PHOTO_BODY = {
-    "type": "object",
-    "required": ["fileName", "fileSize"],
-    "properties": {"fileName": {"type": "string"}, "fileSize": {"type": "integer", "maximum": PHOTO_BYTES}},
-}
+_SIZE = {"type": "integer", "minimum": 1, "maximum": PHOTO_BYTES}
+_PHOTO_BODY = schemas.body({"fileName": schemas.text(1000), "fileSize": _SIZE}, "fileName", "fileSize")
 
 
 def _op(name: str, method: str, path: str, handler: Any, success: int, **more: Any) -> Operation:
@@ -178,4 +189,5 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     _op("photo.download", "GET", f"/{PHOTOS}/{{ticket}}", _download, 200, host="storage", limit="none"),
     *_links(),
+    *routes_user_statuses.OPERATIONS,
 )  # fmt: skip

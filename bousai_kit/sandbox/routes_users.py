@@ -34,9 +34,10 @@ from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad
 from bousai_kit.sandbox.passwords import check_password
 from bousai_kit.sandbox.tenant import Entity, iso
 from bousai_kit.sandbox.user_body import read_user, unique_user
-from bousai_kit.sandbox.user_view import user_view
+from bousai_kit.sandbox.user_schema import USER_LIST, USER_NEW, USER_PATCH, USER_PUT
+from bousai_kit.sandbox.user_view import narrowed, user_view
 
-__all__ = ["OPERATIONS", "shown", "the_user", "writable_user"]
+__all__ = ["OPERATIONS", "last_leader", "lead", "shown", "the_user", "writable_user"]
 
 READ = (*USERS_READ, "user.email.read", "user.profile.read")
 
@@ -56,8 +57,12 @@ def writable_user(call: Call) -> Entity:
 
 
 def shown(call: Call, user: Entity, *, flags: bool = True) -> Entity:
-    """The member as answers show one."""
-    return user_view(call.tenant, user, call.choices, call.now, flags=flags)
+    """The member as answers show one; a narrow scope opens a part (part 1 §1.9)."""
+    whole = user_view(call.tenant, user, call.choices, call.now, flags=flags)
+    granted = call.token.scopes if call.token is not None else frozenset()
+    if not call.choices.narrow_reads or granted.intersection(USERS_READ):
+        return whole
+    return narrowed(whole, granted)
 
 
 # -- create -----------------------------------------------------------------------------------------
@@ -82,7 +87,7 @@ def _create(call: Call) -> Reply:
         keep_password(tenant, user_id, password)
     if kind == "MEMBER":
         invite(call.sandbox, user, user["privateEmail"], call.now)
-    _lead(call, user)
+    lead(call, user)
     noted(call, "create", user_id)
     call.sandbox.signal("user.created", id=user_id, by_mail=kind == "MEMBER")
     return Reply(201, shown(call, user, flags=call.choices.create_shows_flags))
@@ -106,7 +111,7 @@ def _password(call: Call, fields: dict[str, Any], user: Entity) -> tuple[str, st
     return kind, password, change
 
 
-def _lead(call: Call, user: Entity) -> None:
+def lead(call: Call, user: Entity) -> None:
     """Who leads a unit replaces its leader so far (part 1 §4.3)."""
     for company in user["organizations"]:
         for unit in company["orgUnits"]:
@@ -117,6 +122,19 @@ def _lead(call: Call, user: Entity) -> None:
                 if not mine and unit_entry(other, unit["orgUnitId"]).get("isManager"):
                     put_user(call.tenant, _without_lead(other, unit["orgUnitId"]))
                     call.sandbox.signal("user.changed", id=other["userId"])
+
+
+def last_leader(call: Call, user: Entity) -> Entity:
+    """Who comes back leads no unit that has got another leader in the meantime."""
+    for company in user["organizations"]:
+        for unit in company["orgUnits"]:
+            others = members_of_unit(call.tenant, unit["orgUnitId"]) if unit["isManager"] else ()
+            if any(
+                other["userId"] != user["userId"] and unit_entry(other, unit["orgUnitId"]).get("isManager")
+                for other in others
+            ):
+                user = put_user(call.tenant, _without_lead(user, unit["orgUnitId"]))
+    return user
 
 
 def _without_lead(user: Entity, orgunit_id: str) -> Entity:
@@ -176,7 +194,7 @@ def _update(call: Call) -> Reply:
         user = wait_for_activation(call.sandbox, user, call.now)
     if user != before:
         put_user(call.tenant, user)
-        _lead(call, user)
+        lead(call, user)
         call.sandbox.signal("user.changed", id=user["userId"])
         _rooms_follow(call, before, user)
     noted(call, "update", user["userId"])
@@ -193,41 +211,13 @@ def _rooms_follow(call: Call, before: Entity, user: Entity) -> None:
         call.sandbox.signal("group.changed", id=group_id)
 
 
-_USER: dict[str, Any] = {
-    "type": "object",
-    "required": ["domainId", "email", "userName"],
-    "properties": {
-        "domainId": {"type": "integer"},
-        "email": {"type": "string", "maxLength": 90},
-        "userExternalKey": {"type": ["string", "null"], "maxLength": 100},
-        "userName": {
-            "type": "object",
-            "properties": {
-                "lastName": {"type": ["string", "null"], "maxLength": 80},
-                "firstName": {"type": ["string", "null"], "maxLength": 80},
-                "phoneticLastName": {"type": ["string", "null"], "maxLength": 100},
-                "phoneticFirstName": {"type": ["string", "null"], "maxLength": 100},
-            },
-        },
-        "employeeNumber": {"type": ["string", "null"], "maxLength": 20},
-        "privateEmail": {"type": ["string", "null"], "maxLength": 256},
-        "organizations": {"type": "array"},
-        "passwordConfig": {"type": "object"},
-    },
-}
-_LIST = {
-    "domainId": {"type": "integer"},
-    "count": {"type": "integer", "minimum": 1, "maximum": 100},
-    "cursor": {"type": "string"},
-    "orderBy": {"enum": ["NAME", "CREATED_TIME"]},
-    "sortOrder": {"enum": ["ASCENDING", "DESCENDING"]},
-    "searchFilterType": {"enum": ["VIP"]},
-}
 _ONE = "/users/{userId}"
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation("users.create", "POST", "/users", USERS, _create, success=201, body=_USER, paragraph="1 §4.5"),
-    Operation("users.list", "GET", "/users", READ, _list, query=_LIST, paragraph="1 §4.6"),
+    Operation(
+        "users.create", "POST", "/users", USERS, _create, success=201, body=USER_NEW, paragraph="1 §4.5"
+    ),
+    Operation("users.list", "GET", "/users", READ, _list, query=USER_LIST, paragraph="1 §4.6"),
     Operation("users.get", "GET", _ONE, READ, _get, paragraph="1 §4.6"),
     *(
         Operation(
@@ -237,10 +227,10 @@ OPERATIONS: tuple[Operation, ...] = (
             USERS,
             _update,
             serial="member:{userId}",
-            body={**_USER, "required": required},
+            body=body,
             paragraph="1 §4.7",
         )
-        for name, method, required in (("replace", "PUT", _USER["required"]), ("patch", "PATCH", []))
+        for name, method, body in (("replace", "PUT", USER_PUT), ("patch", "PATCH", USER_PATCH))
     ),
     *key_operations("users"),
 )

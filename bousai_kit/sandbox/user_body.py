@@ -12,10 +12,10 @@ from bousai_kit.sandbox.directory_rules import known_domain, resolve
 from bousai_kit.sandbox.directory_state import blank_user, feature_on
 from bousai_kit.sandbox.ops import ApiFault, Call, bad
 from bousai_kit.sandbox.tenant import Entity
+from bousai_kit.sandbox.user_schema import PROTOCOLS
 
 __all__ = ["read_user", "unique_user"]
 
-PROTOCOLS = ("LINE", "FACEBOOK", "TWITTER", "X", "CUSTOM")
 TEXTS = {"nickName": 100, "location": 100, "task": 100}
 
 

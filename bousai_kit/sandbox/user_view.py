@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +10,11 @@ from bousai_kit.sandbox.choices import Choices
 from bousai_kit.sandbox.directory_state import account, feature_on
 from bousai_kit.sandbox.tenant import Entity, Tenant
 
-__all__ = ["user_view"]
+__all__ = ["narrowed", "user_view"]
 
 FLAGS = ("isAdministrator", "isPending", "isSuspended", "isDeleted", "isAwaiting")
+IDS = ("domainId", "userId", "userExternalKey")
+ADDRESSES = {"email", "privateEmail", "aliasEmails"}
 MIDDLE = (
     "email", "userName", "i18nNames", "nickName", "privateEmail", "aliasEmails",
 )  # fmt: skip
@@ -23,7 +26,7 @@ END = (
 
 def user_view(tenant: Tenant, user: Entity, choices: Choices, now: datetime, *, flags: bool = True) -> Entity:
     """The user object; empty properties are there as ``null`` or ``[]``."""
-    shown: dict[str, Any] = {key: user.get(key) for key in ("domainId", "userId", "userExternalKey")}
+    shown: dict[str, Any] = {key: user.get(key) for key in IDS}
     if flags:
         shown |= {key: bool(user.get(key)) for key in FLAGS}
         shown["suspendedReason"] = user.get("suspendedReason")
@@ -43,7 +46,18 @@ def user_view(tenant: Tenant, user: Entity, choices: Choices, now: datetime, *, 
         for relation in user.get("relations") or ()
         if relation["relationUserId"] in users
     ]
+    shown |= dict.fromkeys(choices.undocumented_user_fields)
     return shown
+
+
+def narrowed(shown: Entity, scopes: Collection[str]) -> Entity:
+    """The part of a shown member that ``user.email.read`` and ``user.profile.read`` open."""
+    kept = set(IDS)
+    if "user.email.read" in scopes:
+        kept |= ADDRESSES
+    if "user.profile.read" in scopes:
+        kept |= set(shown) - ADDRESSES - set(FLAGS)
+    return {key: value for key, value in shown.items() if key in kept}
 
 
 def _leave(leave: list[str] | None, now: datetime) -> Entity:
