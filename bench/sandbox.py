@@ -28,8 +28,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import httpx
 import jwt
@@ -39,6 +38,7 @@ from bousai_kit.clock import SystemClock, parse_time_scale
 from bousai_kit.sandbox.store import Store
 from bousai_kit.sandbox.tenant import Tenant
 
+ROOT = Path(__file__).resolve().parent.parent
 GOALS = {"ready_s": 5.0, "memory_mb": 400.0, "save_s": 3.0, "load_s": 3.0}
 SPEED = 60.0  # 30 minutes of answers in 30 s
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -141,16 +141,18 @@ async def everybody(pid: int, ready: dict[str, Any], env: dict[str, str], key: s
 # -- saved and loaded ------------------------------------------------------------------------------
 
 
-def timed(work: Callable[[], Any]) -> float:
-    """Wall seconds, without the collector's moods."""
-    gc.collect()
+def timed(work: Callable[[], Any], turns: int = 3) -> float:
+    """Wall seconds of the best of some turns: what the work takes, not what else the machine does."""
+    best = float("inf")
     gc.disable()
     try:
-        began = time.perf_counter()
-        work()
-        return time.perf_counter() - began
+        for _ in range(turns):
+            began = time.perf_counter()
+            work()
+            best = min(best, time.perf_counter() - began)
     finally:
         gc.enable()
+    return best
 
 
 def files(kept: Path, folder: Path) -> dict[str, float]:
@@ -159,10 +161,17 @@ def files(kept: Path, folder: Path) -> dict[str, float]:
     with contextlib.closing(Store(kept)) as store:
         load = timed(lambda: store.load(tenant))
     rows = [(table, key, entity) for table, of in tenant.tables.items() for key, entity in of.items()]
-    with contextlib.closing(Store(folder / "again.db")) as store:
-        tenant.dirty = dict.fromkeys((table, key) for table, key, _ in rows)
-        save = timed(lambda: store.save(tenant, SystemClock().now()))
-    with contextlib.closing(Store(folder / "again.db")) as store:
+    again = folder / "again.db"
+
+    def keep() -> None:
+        for path in folder.glob("again.db*"):
+            path.unlink()
+        with contextlib.closing(Store(again)) as store:
+            tenant.dirty = dict.fromkeys((table, key) for table, key, _ in rows)
+            store.save(tenant, SystemClock().now())
+
+    save = timed(keep)
+    with contextlib.closing(Store(again)) as store:
         store.load(fresh)
     assert {name: dict(of) for name, of in fresh.tables.items() if of} == {
         name: dict(of) for name, of in tenant.tables.items() if of
@@ -173,10 +182,11 @@ def files(kept: Path, folder: Path) -> dict[str, float]:
     texts = [(table, key, json.dumps(entity, ensure_ascii=False)) for table, key, entity in rows]
     with contextlib.closing(sqlite3.connect(folder / "plain.db")) as db:
         db.execute("PRAGMA synchronous=OFF")
-        db.execute("CREATE TABLE entity (tbl, key, body, UNIQUE (tbl, key))")
 
         def insert() -> None:
             with db:
+                db.execute("DROP TABLE IF EXISTS entity")
+                db.execute("CREATE TABLE entity (tbl, key, body, UNIQUE (tbl, key))")
                 db.executemany("INSERT INTO entity VALUES (?, ?, ?)", texts)
 
         inserted = timed(insert)

@@ -156,6 +156,7 @@ def load_faults(source: Path | Mapping[str, Any]) -> FaultPlan:
         of them at once, each with its line (of a file), the number of its rule and what is allowed.
     """
     lines: list[int] = []
+    data: Mapping[str, Any]
     if isinstance(source, Path):
         what = f"障害設定ファイル {source.name} "
         data, text = _read(source, what)
