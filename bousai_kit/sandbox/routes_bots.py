@@ -265,9 +265,11 @@ def _list_domains(call: Call) -> Reply:
 def _change_domain(call: Call) -> Reply:
     name, entry = _domain(call)
     whole = call.operation.method == "PUT"
-    for field in ("visible", "allowToSelectedMember"):
-        if whole or call.json().get(field) is not None:
-            entry[field] = call.flag(field, False)
+    entry |= {
+        field: call.flag(field, False)
+        for field in ("visible", "allowToSelectedMember")
+        if whole or call.json().get(field) is not None
+    }
     call.tenant.touch("bot_domains", name)
     _log(call, "updateDomain", call.path["domainId"])
     return Reply(200, _shown(entry))

@@ -85,7 +85,8 @@ def _questions(value: Any, path: str) -> list[dict[str, Any]]:
     return found
 
 
-def _keep_files(call: Call, value: Any, path: str, response_id: str) -> None:
+def _files(call: Call, value: Any, path: str, response_id: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     for at, entry in enumerate([] if value is None else array(value, path, low=0)):
         given = obj(entry, f"{path}[{at}]")
         name = string(given, "fileName", f"{path}[{at}]", 200)
@@ -93,8 +94,8 @@ def _keep_files(call: Call, value: Any, path: str, response_id: str) -> None:
             data = bytes.fromhex(string(given, "hex", f"{path}[{at}]", 1 << 20) or "")
         except ValueError:
             raise bad(f"{path}[{at}].hex is invalid.") from None
-        key = f"form:{call.path['formId']}/{response_id}/{at + 1}"
-        call.tenant.put("blobs", key, {"name": name, "hex": data.hex()})
+        found[f"form:{call.path['formId']}/{response_id}/{at + 1}"] = {"name": name, "hex": data.hex()}
+    return found
 
 
 def _place(call: Call) -> Reply:
@@ -102,6 +103,7 @@ def _place(call: Call) -> Reply:
     form_id = call.path["formId"]
     managers = [str(user) for user in array(fields.get("managers"), "managers")]
     responses: list[dict[str, Any]] = []
+    files: dict[str, dict[str, Any]] = {}
     for at, entry in enumerate(array(fields.get("responses"), "responses", low=0)):
         path, response_id = f"responses[{at}]", f"{form_id}-{at + 1:06d}"
         given = obj(entry, path)
@@ -115,7 +117,9 @@ def _place(call: Call) -> Reply:
                 "questions": _questions(given.get("questions"), f"{path}.questions"),
             }
         )
-        _keep_files(call, given.get("attachments"), f"{path}.attachments", response_id)
+        files |= _files(call, given.get("attachments"), f"{path}.attachments", response_id)
+    for key, blob in files.items():
+        call.tenant.put("blobs", key, blob)
     call.tenant.put("forms", form_id, {"managers": managers, "responses": responses})
     return Reply(204)
 

@@ -12,7 +12,7 @@ from bousai_kit.sandbox import people, rooms
 from bousai_kit.sandbox.bot_state import find_member, talk_id
 from bousai_kit.sandbox.content_parts import Tap, obj, string
 from bousai_kit.sandbox.contents import TYPES
-from bousai_kit.sandbox.ops import Call, Operation, Reply, bad, denied, missing
+from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, denied, missing
 from bousai_kit.sandbox.routes_attachments import put_file
 from bousai_kit.sandbox.tenant import Entity
 
@@ -83,7 +83,12 @@ def _send(call: Call) -> Reply:
         life = call.choices.attachment_life_s
         content["fileId"] = put_file(call.tenant, bot_id, name, data, call.now, life)
         shown = f"(写真) {name}" if kind == "image" else f"(ファイル) {name}"
-    return _act(call, Tap(shown), content, composed=kind)
+    try:
+        return _act(call, Tap(shown), content, composed=kind)
+    except ApiFault:  # nobody has got the file
+        for table in ("attachments", "blobs"):
+            call.tenant.delete(table, content["fileId"] if kind in FILES else "")
+        raise
 
 
 def _open(call: Call) -> Reply:
