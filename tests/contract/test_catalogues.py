@@ -1,4 +1,4 @@
-"""Levels, positions, user types, custom properties by plain HTTP (part 1 §7)."""
+"""Levels, positions, user types by plain HTTP (part 1 §7)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.paragraphs import paragraph
 from tests.sandbox.botlab import DOMAIN, uid
-from tests.sandbox.directorylab import Desk, at_desk, in_unit, part
+from tests.sandbox.directorylab import Choices, Desk, at_desk, in_unit, part
 
 PLACES = {
     "levels": ("level", {"executive": False}),
@@ -176,68 +176,82 @@ def test_catalogues_need_the_scope_directory() -> None:
     at_desk(test)
 
 
-@paragraph("1 §7", "1 §4.2")
-def test_custom_properties_and_their_values() -> None:
-    """Part 1 §4.2, §7."""
-    path = "/directory/users/custom-properties"
+@paragraph("1 §7")
+@KINDS
+def test_lists_have_pages_and_orders_may_be_equal_or_negative(kind: str) -> None:
+    async def test(desk: Desk) -> None:
+        path, prefix = await switched_on(desk, kind), PLACES[kind][0]
+        plural = "userTypes" if kind == "user-types" else kind
+        names = {"i18nNames": [{"language": "en_US", "name": "Chief"}]}
+        made = [
+            await desk.done("POST", path, of(kind, name, displayOrder=order, **names), 201)
+            for name, order in (("一", -3), ("二", -3), ("三" * 100, 7))
+        ]
+        assert await desk.pages(path, plural, count=1) == made
+        assert (await desk.get(path, count=100, domainId=DOMAIN))[plural] == made
+        assert made[0]["i18nNames"] == names["i18nNames"]
+        await desk.refused("GET", f"{path}?domainId=7", None, 403, "ACCESS_DENIED")
+        long = await desk.done("POST", path, of(kind, "四", **{f"{prefix}ExternalKey": "x" * 100}), 201)
+        assert long[f"{prefix}ExternalKey"] == "x" * 100
+        await desk.wrong("POST", path, of(kind, "五", **{f"{prefix}ExternalKey": "x" * 101}))
+        for sign in "%#/?":
+            await desk.wrong("POST", path, of(kind, "六", **{f"{prefix}ExternalKey": f"K{sign}"}))
 
-    def prop(name: str, kind: str = "STRING", **more: Any) -> dict[str, Any]:
-        return {"domainId": DOMAIN, "propertyName": name, "displayName": "名", "propertyType": kind, **more}
+    at_desk(test)
+
+
+@paragraph("1 §7")
+def test_codes_of_user_types() -> None:
+    """[D]: a letter first, then letters, digits, ``_``; at most 50."""
 
     async def test(desk: Desk) -> None:
-        for wrong in (
-            prop("1a"),
-            prop("a b"),
-            prop("x" * 121),
-            prop("a", "FLOAT"),
-            prop("a", displayName="x" * 21),
-            prop("a", options=[{"optionName": "x", "displayName": "x"}]),
-            prop("a", readAccessType="NOBODY"),
-            prop("a", "DATE", options=[{"optionName": str(n), "displayName": "x"} for n in range(2)]),
-        ):
-            await desk.wrong("POST", path, wrong)
-        options = [{"optionName": name, "displayName": name} for name in ("A", "B")]
-        made = await desk.done("POST", path, prop("blood", options=options), 201)
-        for name, kind, more in (
-            ("num", "INTEGER", {}),
-            ("day", "DATE", {}),
-            ("site", "LINK", {}),
-            ("many", "STRING", {"multiValued": True}),
-        ):
-            await desk.done("POST", path, prop(name, kind, **more), 201)
-        await desk.refused("POST", path, prop("blood"), 409, "CONFLICT")
-        assert len((await desk.get(path))["customProperties"]) == 5
-        assert await desk.get(f"{path}/blood") == await desk.get(f"{path}/{made['customPropertyId']}") == made
-        await desk.done("PATCH", f"{path}/blood", {"displayName": "血液型"})
-        await desk.wrong("PATCH", f"{path}/blood", {"propertyType": "DATE"})
-        values = {
-            "blood": "A",
-            "num": 7,
-            "day": "2026-01-17",
-            "site": {"text": "t", "link": "l"},
-            "many": ["x", "y"],
-        }
-        one = f"/users/{uid(1)}"
-        shown = await desk.done("PATCH", one, {"customProperties": values})
-        assert shown["customProperties"] == values
-        for name, value in (
-            ("blood", "C"),
-            ("num", "7"),
-            ("num", True),
-            ("day", "x"),
-            ("day", 5),
-            ("site", "l"),
-            ("many", "x"),
-            ("many", ["x"] * 11),
-            ("nobody", 1),
-            ("blood", ["A"]),
-        ):
-            await desk.wrong("PATCH", one, {"customProperties": {name: value}}, name)
-        assert (await desk.done("PATCH", one, {"customAttributes": {"num": 1}}))["customProperties"] == {
-            "num": 1
-        }
-        await desk.done("DELETE", f"{path}/num", None, 204)
-        assert (await desk.get(one))["customProperties"] == {}
-        await desk.refused("GET", f"{path}/num", None, 404, "NOT_FOUND")
+        path = await switched_on(desk, "user-types")
+        for at, code in enumerate(("a", "Z_9", "x" * 50)):
+            made = await desk.done("POST", path, of("user-types", f"型{at}", userTypeCode=code), 201)
+            assert made["userTypeCode"] == code
+        for code in ("_a", "9a", "あ", "a b", "x" * 51):
+            await desk.wrong("POST", path, of("user-types", "他", userTypeCode=code), "userTypeCode")
+        await desk.refused("POST", path, of("user-types", "他", userTypeCode="a"), 409, "CONFLICT", "Code")
 
-    at_desk(test, people=1)
+    at_desk(test)
+
+
+@paragraph("1 §7")
+def test_what_a_user_type_needs_is_a_choice() -> None:
+    """[A]: the page marks nothing as required."""
+
+    async def nothing(desk: Desk) -> None:
+        path = await switched_on(desk, "user-types")
+        made = await desk.done("POST", path, {"userTypeName": "臨時"}, 201)
+        assert (made["domainId"], made["displayOrder"], made["userTypeCode"]) == (DOMAIN, 1, None)
+        one = f"{path}/{made['userTypeId']}"
+        assert (await desk.done("PUT", one, {"userTypeName": "正規"}))["userTypeName"] == "正規"
+        await desk.wrong("PUT", one, {"userTypeName": "正規", "domainId": "x"}, "domainId")
+
+    async def code(desk: Desk) -> None:
+        path = await switched_on(desk, "user-types")
+        await desk.wrong("POST", path, of("user-types", "他", userTypeCode=None), "userTypeCode")
+
+    at_desk(nothing, choices=Choices(user_type_needs=(), people_answer=False))
+    at_desk(code, choices=Choices(user_type_needs=("userTypeCode",), people_answer=False))
+
+
+@paragraph("1 §7", "1 §3")
+@pytest.mark.parametrize("status", [200, 204])
+def test_the_switches(status: int) -> None:
+    """Each for one domain; the status of success is a choice."""
+
+    async def test(desk: Desk) -> None:
+        for kind in (*PLACES, "profile-statuses"):
+            path = f"/directory/{kind}"
+            await desk.done("POST", f"{path}/enable", {"domainId": DOMAIN}, status)
+            assert (await desk.call("GET", path)).status_code == 200
+            await desk.refused("POST", f"{path}/disable", {"domainId": 7}, 403, "ACCESS_DENIED")
+            await desk.wrong("POST", f"{path}/disable", {"domainId": "x"}, "domainId")
+            assert (await desk.call("GET", path)).status_code == 200
+            await desk.done("POST", f"{path}/disable", {"domainId": DOMAIN}, status)
+            await desk.refused("GET", path, None, 403, "ACCESS_DENIED")
+            headers = desk.bench.bearer("directory.read")
+            assert (await desk.bench.api("POST", f"{path}/enable", headers=headers)).status_code == 403
+
+    at_desk(test, choices=Choices(switch_status=status, people_answer=False))
