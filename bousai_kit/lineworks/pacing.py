@@ -5,19 +5,30 @@ windows, in a sliding window or with a token bucket is not said. One rule is rig
 leaves only while fewer than L others are unanswered or were answered less than one window ago (send k
 waits for the *answer* of send k − L plus one window), so no span of one window holds more than L arrivals.
 
-Beside it stands the server's word (`RateLimit-Remaining`, `RateLimit-Reset`): the first request after a
-rest goes alone as a probe, and when others use the same limit no more leave than the server said are left.
-A 429 stops the whole operation until the reset; where no header says when that is, 2ⁿ s, and the rest is
-spaced evenly. Full use for 30 minutes leaves half the rate (the vendor's rule), won back by resting.
+::
+
+    own accounts     sliding ∧ fixed ∧ bucket, each until an answer contradicts it (`shapes`)
+    server's word    Remaining, until Reset or the refill: what others have taken shows here alone
+    429              the whole operation rests, then a probe
+    rest             one probe alone, because others may have used the limit meanwhile
+
+So a fixed window that began before us is used anew at its end, and a bucket as it refills, as soon as the
+headers leave nothing else; without headers the first rule stays. With others on the same limit no more are
+under way than half of what is left, so that two who see the same number do not overrun it together; a bucket
+is left to refill for a while, and the last of it left alone. After a 429 without headers, as many as were
+let in leave freely in the next window, and what goes beyond goes one by one until the next 429.
+
+Full use for 30 minutes leaves half the rate (the vendor's rule), won back by resting.
 
 Source: reference part 1 §2.5, part 2 §5.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from bousai_kit.lineworks.shapes import GUARD_S, Shapes
 
 __all__ = ["WINDOW_S", "Concurrency", "Limits", "Pacer", "known_gap_s", "known_limit", "read_limits"]
 
@@ -41,10 +52,10 @@ KNOWN_GAPS_S: Mapping[str, float] = {
 }
 """Seconds between two requests of an operation, repeats included (orgunit-create, audit-log-download)."""
 
-_GUARD_S = 0.02  # the server's clock runs through the same minute a little differently
 _ROUNDED_S = 0.25  # beyond a reset in whole seconds, rounded who knows how
 _PROBE_PATIENCE_S = 3.0  # a probe that hangs does not hold everybody up
 _SHARED_FOR_S = 300.0
+_SIPS = 6  # of a window: so long a shared bucket is left to refill
 _PEAK_WINDOWS = 30
 _REFUSAL_STEPS = 4  # 2^n, n = 0…4
 _NEVER = float("inf")
@@ -125,29 +136,35 @@ class Pacer:
     """
 
     def __init__(self, limit: int = DEFAULT_LIMIT, *, window_s: float = WINDOW_S, gap_s: float = 0.0) -> None:
-        self.limit = limit
         self.window_s = window_s
         self.gap_s = gap_s
-        self._ended = -_NEVER
+        self.shapes = Shapes(limit, window_s)
         self.blocked_until = -_NEVER
         self._out: dict[int, float] = {}
+        self._bold: set[int] = set()  # left although the strictest shape would have held them back
         self._tickets = 0
         self._last_sent = -_NEVER
-        self._answers: list[float] = []  # times of answers, ascending
-        self._oldest = 0  # index of the first answer less than a window old
         self._last_answer = -_NEVER
+        self._ended = -_NEVER
         self._probing = True
         self._left: int | None = None  # the server's word …
         self._left_from = -_NEVER  # … when it was heard …
         self._left_until = -_NEVER  # … and when it loses its force
         self._shared_until = -_NEVER
-        self._spacing = 0.0
+        self._stranger_until = -_NEVER  # as far as Remaining shows; a 429 alone proves nobody
+        self._untouched = 0  # of a bucket that others use too: left in it, it is not lost
+        self._safe: int | None = None  # without headers: so many were let in when a 429 came
         self._refusals = 0
         self._last_refusal = -_NEVER
         self._credit = float(self._peak_credit())
         self._credit_at: float | None = None
 
     # -- asking ---------------------------------------------------------------------------------------
+
+    @property
+    def limit(self) -> int:
+        """Requests a window."""
+        return self.shapes.limit
 
     def ready_at(self, now: float) -> float:
         """The earliest moment at which one more request may leave; ``inf``: an answer has to come first."""
@@ -156,21 +173,19 @@ class Pacer:
         at = max(now, self.blocked_until)
         if self._probing and out:
             at = max(at, self._last_sent + _PROBE_PATIENCE_S)
-        over = len(self._answers) - self._oldest + out - self.limit
-        if over >= 0:
-            if out >= self.limit:
-                return _NEVER
-            at = max(at, self._answers[self._oldest + over] + self.window_s + _GUARD_S)
-        if self._left is not None and self._left <= out:
-            if out and self._left > 0:
-                return _NEVER
-            at = max(at, self._word_ends())
-        if self._spacing:
-            at = max(at, self._last_sent + self._spacing)
+        at = max(at, self.shapes.ready_at(now, out))
+        if self._left is not None:
+            spare = self._left - (self._untouched if self.shapes.refills and self.shared else 0)
+            if spare <= out or (out and self.shared and spare // 2 <= out):
+                if out and spare > 0:
+                    return _NEVER
+                at = max(at, self._word_ends())
+        if self._safe is not None and out and self.shapes.counted() + out >= self._safe:
+            return _NEVER
         if self.gap_s:
             if out:
                 return _NEVER
-            at = max(at, self._ended + self.gap_s + _GUARD_S)
+            at = max(at, self._ended + self.gap_s + GUARD_S)
         if self._credit < 1.0:
             at = max(at, now + (1.0 - self._credit) / self._half_rate())
         return at
@@ -191,7 +206,10 @@ class Pacer:
         """A request leaves; the ticket names it later."""
         self._refresh(now)
         self._tickets += 1
+        if not self.shapes.is_within(len(self._out)):
+            self._bold.add(self._tickets)
         self._out[self._tickets] = now
+        self.shapes.sent()
         self._last_sent = now
         self._credit -= 1.0
         return self._tickets
@@ -199,12 +217,17 @@ class Pacer:
     def unsent(self, ticket: int) -> None:
         """It never left this machine: the budget is given back."""
         if self._out.pop(ticket, None) is not None:
+            self._bold.discard(ticket)
+            self.shapes.gone()
             self._credit += 1.0
 
     def lost(self, ticket: int, now: float) -> None:
         """No answer came; the server may have counted it until now."""
-        if self._out.pop(ticket, None) is not None:
-            self._note(now)
+        sent = self._out.pop(ticket, None)
+        if sent is not None:
+            self._bold.discard(ticket)
+            self._refresh(now)
+            self._note(sent, now, lost=True)
             if self._left is not None:
                 self._left = max(0, self._left - 1)
 
@@ -213,34 +236,41 @@ class Pacer:
         sent = self._out.get(ticket)
         if sent is None:
             return
+        self._refresh(now)
         if sent >= self.blocked_until:
+            if self._probing and limits.remaining is not None:
+                self._untouched = min(self.limit // 20, limits.remaining // 2)
             self._probing = False
             self._refusals = 0
-        self._ease(now)
         self._learn(limits)
         if limits.remaining is None:
             if self._left is not None:
                 self._left = max(0, self._left - 1)
         else:
-            own = len(self._answers) - bisect_right(self._answers, sent - self.window_s) + len(self._out)
-            if limits.remaining + own < self.limit:
-                self._shared_until = now + _SHARED_FOR_S
+            if limits.remaining + self.shapes.possible(sent) + len(self._out) < self.limit:
+                self._shared_until = self._stranger_until = now + _SHARED_FOR_S
+            self.shapes.hear(sent, now, limits.remaining, limits.reset_s, self._out)
             self._hear(limits, sent, now)
         del self._out[ticket]
-        self._note(now)
+        self._bold.discard(ticket)
+        self._note(sent, now)
+        if self._safe is not None:
+            self._safe = max(self._safe, self.shapes.counted())
+            if self._safe >= self.limit or limits.remaining is not None:
+                self._safe = None
 
     def refused(self, ticket: int, now: float, limits: Limits) -> float:
         """A 429 came: the whole operation rests. Seconds until it may go on."""
         sent = self._out.pop(ticket, now)
+        self._refresh(now)
         self._ended = now
         self._credit += 1.0
+        self.shapes.gone()
         self._learn(limits)
-        if limits.reset_s is not None:
-            wait = max(1.0, limits.reset_s) + _GUARD_S
-        else:
-            wait = float(2 ** min(self._refusals, _REFUSAL_STEPS))
-            if sent >= self._last_refusal:
-                self._spacing = min(max(self._spacing * 1.5, self.window_s / self.limit), self.window_s)
+        if ticket in self._bold:
+            self._bold.discard(ticket)
+            self.shapes.breached(sent, now, alone=now >= self._stranger_until)
+        wait = self._rest_s(now, limits)
         if sent >= self._last_refusal:  # those that were under way together count once
             self._refusals += 1
         self._last_refusal = now
@@ -251,14 +281,25 @@ class Pacer:
 
     # -- inside ---------------------------------------------------------------------------------------
 
+    def _rest_s(self, now: float, limits: Limits) -> float:
+        """How long nothing leaves after a 429."""
+        stepped = float(2 ** min(self._refusals, _REFUSAL_STEPS))
+        if limits.reset_s is not None:
+            reset = max(1.0, limits.reset_s) + GUARD_S
+            if limits.remaining:  # not this limit: too many at once
+                return min(reset, stepped)
+            return max(reset, self.window_s / _SIPS if self.shapes.refills else 0.0, stepped - 1.0)
+        self._safe = self.shapes.counted()
+        oldest = self.shapes.oldest()
+        if oldest is None:
+            return stepped
+        return max(1.0, min(max(stepped, self.window_s / 4), oldest + self.window_s + GUARD_S - now))
+
     def _refresh(self, now: float) -> None:
-        edge = now - self.window_s - _GUARD_S
-        while self._oldest < len(self._answers) and self._answers[self._oldest] <= edge:
-            self._oldest += 1
-        if self._oldest > 4 * self.limit + 1000:
-            del self._answers[: self._oldest - 2 * self.limit]
-            self._oldest = 2 * self.limit
-        if self._left is not None and now >= self._word_ends():
+        if self.shapes.pass_to(now):
+            self._probing, self._left = True, None
+        drips = self.shapes.refills and not self.shared  # the word is good for as many as it was refilled
+        if self._left is not None and not drips and now >= self._word_ends():
             self._left = None
             self._probing = self._probing or now < self._shared_until
         if not self._out and now - self._last_answer > 1.5 * self.window_s:
@@ -278,23 +319,23 @@ class Pacer:
         self._left_until = now + (self.window_s if limits.reset_s is None else limits.reset_s) + _ROUNDED_S
 
     def _word_ends(self) -> float:
-        """Alone, the own count protects better than a reset in whole seconds: take its earliest meaning."""
-        return self._left_until if self.shared else self._left_until - 1.0 - _ROUNDED_S
+        """When the server's word has to be heard anew."""
+        if self.shapes.refills:
+            if self.shared:  # a share of a window, so that those who wait for drops do not meet
+                return min(self._left_until, self._left_from + self.window_s / _SIPS)
+            need = len(self._out) + 1 - (self._left or 0)
+            return self._left_from + max(0, need) * self.window_s / self.limit
+        if not self.shared:  # the own accounts protect better than a rounded reset: its earliest meaning
+            return self._left_until - 1.0 - _ROUNDED_S
+        return self.shapes.end or self._left_until
 
     def _learn(self, limits: Limits) -> None:
         if limits.limit is not None and limits.limit != self.limit:
             self._credit *= limits.limit / self.limit
-            self.limit = limits.limit
+            self.shapes.learn(limits.limit)
 
-    def _ease(self, now: float) -> None:
-        if self._spacing and now - self._last_refusal > self.window_s:
-            self._spacing /= 1.5
-            self._last_refusal = now
-            if self._spacing < 0.9 * self.window_s / self.limit:
-                self._spacing = 0.0
-
-    def _note(self, now: float) -> None:
-        self._answers.append(now)
+    def _note(self, sent: float, now: float, *, lost: bool = False) -> None:
+        self.shapes.note(sent, now, lost=lost)
         self._last_answer = self._ended = now
 
     def _half_rate(self) -> float:

@@ -60,8 +60,9 @@ def test_no_429_while_alone(
     )
     assert found.done == requests
     assert found.refused == 0
-    edges = found.departures
-    assert all(b - a > WINDOW_S for a, b in zip(edges, edges[limit:], strict=False))
+    if shape == "sliding":
+        edges = found.departures
+        assert all(b - a > WINDOW_S for a, b in zip(edges, edges[limit:], strict=False))
 
 
 @given(
