@@ -165,6 +165,14 @@ class Workbench:
             self._client = self._build_client()
         return self._client
 
+    def client_for(self, *scopes: str) -> LineWorksClient:
+        """A client for what the kit itself does not ask for, e.g. ``"security.external-browser"``.
+
+        Its token carries these scopes and no others (the app has to have them in the Developer Console);
+        budgets and turns are those of `client`. Use it with ``client.call``, and `aclose` it.
+        """
+        return self._build_client(scopes=scopes)
+
     def examining_client(self) -> LineWorksClient:
         """A client for somebody who waits for an answer: it gives up soon, and asks anew what was refused.
 
@@ -193,7 +201,7 @@ class Workbench:
                 self._http = build_http(mounts=self.sandbox.mounts(), real_network=self.sandbox.served)
         return self._http
 
-    def _build_client(self, **options: Any) -> LineWorksClient:
+    def _build_client(self, *, scopes: tuple[str, ...] = SCOPES, **options: Any) -> LineWorksClient:
         from bousai_kit.lineworks.auth import ServiceAccount
         from bousai_kit.lineworks.client import LineWorksClient
 
@@ -206,7 +214,7 @@ class Workbench:
                 client_secret=made.client_secret,
                 service_account=made.service_account,
                 private_key=made.private_key_pem,
-                scopes=SCOPES,
+                scopes=scopes,
             )
             return LineWorksClient(
                 self.examining_http(),
@@ -228,7 +236,7 @@ class Workbench:
             client_secret=self._setting("client_secret").get_secret_value(),
             service_account=str(settings.service_account),
             private_key=read_private_key(settings),
-            scopes=SCOPES,
+            scopes=scopes,
         )
         return LineWorksClient(
             self.examining_http(),

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from bousai_kit.errors import TransportFailed
 from bousai_kit.lineworks.memory import request_key
 from bousai_kit.lineworks.retry import SAFE_METHODS
-from bousai_kit.lineworks.routes import Turn, recognise
+from bousai_kit.lineworks.routes import Turn, check_count, recognise
 
 __all__ = ["Ask", "build_ask"]
 
@@ -99,12 +99,15 @@ def build_ask(
     ------
     ValueError
         The path is not made of encoded values, or a time has no zone.
+    InvalidContent
+        A page would be larger than documented.
     GuardError
         It would replace a member or a group (PUT).
     """
     method = method.upper()
     target = _target(path, params)
     route = recognise(method, path, json, domain_id=domain_id)
+    check_count(route.operation, params)
     return Ask(
         method=method,
         path=path,

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from bousai_kit.errors import GuardError
 from bousai_kit.lineworks.base import InvalidContent
 
-__all__ = ["Route", "Turn", "names_of", "recognise"]
+__all__ = ["Route", "Turn", "check_count", "names_of", "recognise"]
 
 ORGUNIT_REST_S = 1.0
 AUDIT_REST_S = 60.0
@@ -46,6 +46,12 @@ GET /users/{}/photo users.photo
 DELETE /users/{}/photo users.delete-photo
 GET /users/external-keys users.external-keys
 POST /users/external-keys users.set-external-keys
+POST /users/{}/user-profile-statuses users.add-status
+GET /users/{}/user-profile-statuses users.statuses
+GET /users/{}/user-profile-statuses/{} users.status
+PUT /users/{}/user-profile-statuses/{} users.replace-status
+PATCH /users/{}/user-profile-statuses/{} users.patch-status
+DELETE /users/{}/user-profile-statuses/{} users.delete-status
 POST /users/{}/link-to-line users.link-to-line
 POST /users/{}/unlink-to-line users.unlink-to-line
 POST /users/{}/link-to-works users.link-to-works
@@ -60,6 +66,10 @@ PATCH /orgunits/{} orgunits.patch
 DELETE /orgunits/{} orgunits.delete
 POST /orgunits/{}/move orgunits.move
 GET /orgunits/{}/members orgunits.members
+POST /orgunits/{}/orgunit-access-restrict orgunits.set-access
+GET /orgunits/{}/orgunit-access-restrict orgunits.access
+PUT /orgunits/{}/orgunit-access-restrict orgunits.replace-access
+DELETE /orgunits/{}/orgunit-access-restrict orgunits.delete-access
 GET /orgunits/external-keys orgunits.external-keys
 POST /orgunits/external-keys orgunits.set-external-keys
 POST /groups groups.create
@@ -75,6 +85,10 @@ POST /groups/{}/administrators groups.add-administrator
 DELETE /groups/{}/administrators/{} groups.remove-administrator
 GET /groups/external-keys groups.external-keys
 POST /groups/external-keys groups.set-external-keys
+POST /directory/user-types/{}/orgunit-access-restrict user-types.set-access
+GET /directory/user-types/{}/orgunit-access-restrict user-types.access
+PUT /directory/user-types/{}/orgunit-access-restrict user-types.replace-access
+DELETE /directory/user-types/{}/orgunit-access-restrict user-types.delete-access
 POST /directory/users/custom-properties custom-properties.create
 GET /directory/users/custom-properties custom-properties.list
 GET /directory/users/custom-properties/{} custom-properties.get
@@ -129,11 +143,12 @@ GET /boards/{}/posts/{}/readers boards.readers
 GET /audits/logs/download audit.download
 GET /monitoring/message-contents/download monitoring.download
 GET /forms/{}/responses forms.responses
+GET /forms/{}/responses/{}/attachments/{} forms.attachment
 POST /security/external-browser/enable security.enable-external-browser
 POST /security/external-browser/disable security.disable-external-browser
 GET /security/external-browser security.external-browser
 """
-_CATALOGUES = ("levels", "positions", "user-types")
+_CATALOGUES = ("levels", "positions", "user-types", "employment-types", "profile-statuses", "custom-fields")
 _CATALOGUE = """
 POST  create
 GET  list
@@ -148,6 +163,7 @@ POST /external-keys set-external-keys
 """
 _LITERAL = re.compile(r"[a-z]{1,24}(?:-[a-z]{1,24})*")
 _FAMILIES = {"audits": "audit"}  # as the known limits name them
+_COUNTS = {"boards": 40, "boards.readers": 5000, "forms": 1000}  # items a page; 100 elsewhere
 _REPLACED = frozenset({"users", "groups"})
 _FOR_ALL = frozenset({"send-invitation-email", "link-to-line", "unlink-to-line", "link-to-works"})
 _NO_ADMINISTRATION = frozenset({"users", "channels", "attachments"})
@@ -273,6 +289,22 @@ def _member_turn(rest: list[str], body: Any) -> Turn | None:
         ids = [e.get("id") for e in entries if isinstance(e, Mapping)] if isinstance(entries, list) else []
         return Turn(members=tuple(each for each in ids if isinstance(each, str) and each))
     return None if len(rest) == 1 and rest[0] in _FOR_ALL else Turn(members=(rest[0],))
+
+
+def check_count(operation: str, params: Mapping[str, Any] | None) -> None:
+    """Refuse a page size that the platform does not know: it answers an empty page, as if nobody were there.
+
+    Raises
+    ------
+    InvalidContent
+    """
+    wanted = (params or {}).get("count")
+    if wanted is None:
+        return
+    family = operation.partition(".")[0]
+    most = _COUNTS.get(operation, _COUNTS.get(family, 100))
+    if not str(wanted).isascii() or not str(wanted).isdecimal() or not 1 <= int(wanted) <= most:
+        raise InvalidContent(f"count は 1〜{most} で指定してください。", field="count", limit=most)
 
 
 def names_of(user: Any) -> list[str]:

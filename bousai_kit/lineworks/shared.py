@@ -41,20 +41,25 @@ class Shared:
             self.gate.close()
             self.memory.clear()
 
+    def beside(self) -> Shared:
+        """For another account, or other scopes, on the same domain: a token of its own."""
+        other = Shared(clock=self.clock)
+        other.gate, other.turns, other.names = self.gate, self.turns, self.names
+        other.clients = self.clients
+        return other
+
     def anew(self) -> Shared:
         """The same budgets, turns and token, but what was refused before is asked again.
 
         For who has just mended something elsewhere (the doctor); a token that lacks scopes is given up.
         """
-        other = Shared(clock=self.clock)
-        other.gate, other.turns, other.purse = self.gate, self.turns, self.purse
-        other.names = self.names
-        other.clients = self.clients
+        other = self.beside()
+        other.purse = self.purse
         self.purse.ask_anew()
         return other
 
 
-_living: weakref.WeakValueDictionary[Hashable, Shared] = weakref.WeakValueDictionary()
+_living: weakref.WeakValueDictionary[tuple[Hashable, ...], Shared] = weakref.WeakValueDictionary()
 
 
 def shared_by(
@@ -62,22 +67,28 @@ def shared_by(
 ) -> Shared:
     """The one `Shared` of everybody who lives in this thread and speaks for the same account.
 
+    Whoever speaks for another one (or with other scopes) on the same domain has budgets and turns with them,
+    as the platform counts them per domain, and a token and refusals of its own.
     It ends with the last client that holds it. Clocks have to agree: the wall at one speed, or the same
     virtual one.
     """
     secret = reveal(account.client_secret) + "\0" + reveal(account.private_key)
-    key = (
+    place = (
         threading.get_ident(),
         api_url,
-        auth_url,
         domain_id,
+        ("wall", clock.speed) if isinstance(clock, SystemClock) else ("own", id(clock)),
+    )
+    key = (
+        place,
+        auth_url,
         account.client_id,
         account.service_account,
         account.scopes,
         hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest(),
-        ("wall", clock.speed) if isinstance(clock, SystemClock) else ("own", id(clock)),
     )
     found = _living.get(key)
     if found is None:
-        found = _living[key] = Shared(clock=clock)
+        kin = next((each for other, each in _living.items() if other[0] == place), None)
+        found = _living[key] = Shared(clock=clock) if kin is None else kin.beside()
     return found
