@@ -153,7 +153,7 @@ class Pacer:
         self._shared_until = -_NEVER
         self._stranger_until = -_NEVER  # as far as Remaining shows; a 429 alone proves nobody
         self._untouched = 0  # of a bucket that others use too: left in it, it is not lost
-        self._safe: int | None = None  # without headers: so many were let in when a 429 came
+        self._safe: int | None = None  # so many were let in when a 429 came of which nothing had warned
         self._refusals = 0
         self._last_refusal = -_NEVER
         self._credit = float(self._peak_credit())
@@ -256,7 +256,7 @@ class Pacer:
         self._note(sent, now)
         if self._safe is not None:
             self._safe = max(self._safe, self.shapes.counted())
-            if self._safe >= self.limit or limits.remaining is not None:
+            if self._safe >= self.limit:
                 self._safe = None
 
     def refused(self, ticket: int, now: float, limits: Limits) -> float:
@@ -270,6 +270,8 @@ class Pacer:
         if ticket in self._bold:
             self._bold.discard(ticket)
             self.shapes.breached(sent, now, alone=now >= self._stranger_until)
+        if limits.reset_s is None or (self._left or 0) > 2 * len(self._out) + 2:  # nothing had warned of it
+            self._safe = self.shapes.counted()
         wait = self._rest_s(now, limits)
         if sent >= self._last_refusal:  # those that were under way together count once
             self._refusals += 1
@@ -289,7 +291,6 @@ class Pacer:
             if limits.remaining:  # not this limit: too many at once
                 return min(reset, stepped)
             return max(reset, self.window_s / _SIPS if self.shapes.refills else 0.0, stepped - 1.0)
-        self._safe = self.shapes.counted()
         oldest = self.shapes.oldest()
         if oldest is None:
             return stepped
