@@ -1,14 +1,14 @@
 """Bots, talks and rooms as state: who may speak to whom, and what is noted of it.
 
 Tables: ``bots``, ``bot_secrets``, ``bot_domains`` (``bot/domain``), ``talks`` (1:1 rooms by channel id),
-``channels`` (other rooms), ``texts`` (what was said, once), ``talk_log`` (a `journal`), ``former`` (names
-of members that are gone).
+``channels`` (other rooms), ``texts`` (what was said, once), ``contents`` (the whole of it, once, where it is
+more than a text), ``talk_log`` (a `journal`), ``former`` (names of members that are gone).
 
 Rows of ``talk_log``: ``[ms, kind, bot, user, channel, text, …]`` with kind
 
 ====  =====================================================================================
-b     the bot to one member: …, key, push
-r     the bot to a room: …, key, push
+b     the bot to one member: …, key, push, content
+r     the bot to a room: …, key, push, members, content
 t     a member's button or typed text: …, key of the message answered or "", postback or null, in a room
 p     a member's postback action: …, key, data, in a room (not in any export)
 i, o  entered, left (user "": the bot)
@@ -18,6 +18,8 @@ i, o  entered, left (user "": the bot)
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,7 @@ __all__ = [
     "may_use",
     "member_of",
     "note",
+    "note_content",
     "note_text",
     "person_cell",
     "remember",
@@ -161,6 +164,17 @@ def note_text(tenant: Tenant, kind: str, shown: str) -> str:
     key = hashlib.sha256(f"{kind}|{shown}".encode("utf-8", "replace")).hexdigest()[:16]
     if key not in tenant.table("texts"):
         tenant.put("texts", key, {"t": kind, "x": shown})
+    return key
+
+
+def note_content(tenant: Tenant, content: Mapping[str, Any]) -> str:
+    """Keep the whole of a message once; its id, "" when it is a text and no more."""
+    if set(content) == {"type", "text"}:
+        return ""
+    whole = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    key = hashlib.sha256(whole.encode("utf-8", "replace")).hexdigest()[:16]
+    if key not in tenant.table("contents"):
+        tenant.put("contents", key, {"c": content})
     return key
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from bousai_kit.sandbox import journal
 from bousai_kit.sandbox.bot_state import bot_secret
 from bousai_kit.sandbox.ops import Call, DueHandler, Operation, Reply, bad, missing
 
@@ -33,6 +34,7 @@ __all__ = ["DUE_HANDLERS", "OPERATIONS", "emit", "issued", "signature", "truth"]
 IN_PROCESS_HOST = "receiver.sandbox.invalid"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HOLD_BACK_S = 60.0
+LOG = "callback_log"
 EVENTS = ("message", "postback", "join", "leave", "joined", "left", "begin", "end")
 
 
@@ -93,7 +95,7 @@ async def _due(sandbox: Sandbox, payload: dict[str, Any]) -> None:
     if not payload.get("decided"):
         for fault in sandbox.faults.decide(event["type"], elapsed_s=sandbox.elapsed_s(), callback=True):
             if fault.kind == "lost":
-                _count(sandbox, "lost")
+                _note(sandbox, bot_id, event, "lost")
                 return
             if fault.kind == "duplicate":
                 copies = 2
@@ -161,7 +163,7 @@ async def _post(sandbox: Sandbox, bot_id: str, event: dict[str, Any], bad_signat
     bot = sandbox.tenant.table("bots").get(bot_id)
     url = str(bot.get("callbackUrl") or "") if bot is not None else ""
     if bot is None or not bot.get("enableCallback") or not url:
-        _count(sandbox, "no_receiver")
+        _note(sandbox, bot_id, event, "no_receiver")
         return
     body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     secret = bot_secret(sandbox.tenant, bot_id)
@@ -174,7 +176,8 @@ async def _post(sandbox: Sandbox, bot_id: str, event: dict[str, Any], bad_signat
         status = await _send(sandbox, url, body, headers)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, ValueError):
         status = 0
-    _count(sandbox, "taken" if status == 200 else "refused" if status else "unreachable")
+    outcome = "taken" if status == 200 else "refused" if status else "unreachable"
+    _note(sandbox, bot_id, event, outcome, status, bad_signature)
 
 
 async def _send(sandbox: Sandbox, url: str, body: bytes, headers: dict[str, str]) -> int:
@@ -264,14 +267,29 @@ async def _client(sandbox: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
             await shared[0].aclose()
 
 
-def _count(sandbox: Sandbox, name: str) -> None:
-    counts = sandbox.tenant.get("callback_counts") or {}
-    sandbox.tenant.set("callback_counts", {**counts, name: counts.get(name, 0) + 1})
+def _note(
+    sandbox: Sandbox, bot_id: str, event: dict[str, Any], outcome: str, status: int = 0, forged: bool = False
+) -> None:
+    tenant, source = sandbox.tenant, event["source"]
+    counts = tenant.get("callback_counts") or {}
+    tenant.set("callback_counts", {**counts, outcome: counts.get(outcome, 0) + 1})
+    who = (source.get("userId", ""), source.get("channelId", ""))
+    row = [event["type"], bot_id, *who, event["issuedTime"], outcome, status, int(forged)]
+    journal.append(tenant, LOG, [journal.ms(sandbox.clock.now()), *row])
 
 
 def truth(sandbox: Sandbox) -> dict[str, Any]:
-    """How many callbacks were taken (200), refused, unreachable, without receiver, lost on purpose."""
-    return {"callbacks": dict(sandbox.tenant.get("callback_counts") or {})}
+    """``callbacks``: how many were taken (200), refused, unreachable, without receiver, lost on purpose.
+
+    ``posts``: each of them, in order: ``at, type, bot, user, channel, issued_at, outcome``, ``status`` (0: no
+    answer) and ``forged`` (badly signed on purpose).
+    """
+    posts = []
+    for at, kind, bot, user, channel, issued_at, outcome, status, forged in journal.rows(sandbox.tenant, LOG):
+        post = {"at": issued(journal.moment(at)), "type": kind, "bot": bot, "user": user, "channel": channel}
+        post |= {"issued_at": issued_at, "outcome": outcome, "status": status, "forged": bool(forged)}
+        posts.append(post)
+    return {"callbacks": dict(sandbox.tenant.get("callback_counts") or {}), "posts": posts}
 
 
 def _switch(call: Call) -> Reply:

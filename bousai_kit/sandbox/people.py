@@ -263,13 +263,14 @@ def _changed(sandbox: Sandbox, payload: dict[str, Any]) -> None:
 def truth(sandbox: Sandbox) -> dict[str, Any]:
     """Who received what when, and who answered what when; for tests that judge the kit's numbers.
 
-    ``messages``: ``key, bot, user`` ("" for a room), ``channel, accepted_at, push, type, text`` and, for
-    rooms, ``members``; ``answers``: ``key, bot, user, channel, room, issued_at, text, postback, data``;
+    ``messages``: ``key, bot, user`` ("" for a room), ``channel, accepted_at, push, type, text``, ``content``
+    (as it was sent) and, for rooms, ``members`` (of large ones their number); ``answers``:
+    ``key, bot, user, channel, room, issued_at, text, postback, data``;
     ``first_answers``: by message key and user, the moment of the first answer and the text (or data) of
     the last one.
     """
     tenant = sandbox.tenant
-    texts = tenant.table("texts")
+    texts, contents = tenant.table("texts"), tenant.table("contents")
     messages: list[dict[str, Any]] = []
     answers: list[dict[str, Any]] = []
     first: dict[str, dict[str, dict[str, Any]]] = {}
@@ -280,6 +281,9 @@ def truth(sandbox: Sandbox) -> dict[str, Any]:
             text = texts.get(row[5], {})
             entry = {"key": row[6], "bot": bot_id, "user": user_id, "channel": channel, "accepted_at": moment}
             entry |= {"push": bool(row[7]), "type": text.get("t", ""), "text": text.get("x", "")}
+            whole = contents.get(row[-1]) if len(row) > 8 and isinstance(row[-1], str) else None
+            plain = {"type": text.get("t", ""), "text": text.get("x", "")}
+            entry["content"] = plain if whole is None else whole["c"]
             messages.append({**entry, "members": row[8]} if kind == "r" else entry)
         elif kind in ("t", "p"):
             said = bot_state.text_of(tenant, row[5]) if kind == "t" else ""

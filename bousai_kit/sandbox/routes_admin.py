@@ -4,7 +4,7 @@ No part of the vendor's API. It listens on loopback beside the others and asks f
 
 ==============================  ============================================================================
 ``GET /ready``                  the process that runs this tenant
-``GET /truth``                  who received what when, who answered what when, callbacks, states of members
+``GET /truth``                  who received what when, who answered what when, callbacks, new members, rooms
 ``GET /openapi.json``           the description of all hosts, from the same tables that the routes are made of
 ``GET /members``                every member: states, device, role, ward, whether a push reaches the phone
 ``GET, PUT /limits``            plan, shape of the limiter, requests a minute by operation or class
@@ -25,14 +25,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import InputError
-from bousai_kit.sandbox import bot_state, people
+from bousai_kit.sandbox import bot_state, journal, people, rooms
 from bousai_kit.sandbox.auth import KEY_STATES, KNOWN_SCOPES, revoke_all
 from bousai_kit.sandbox.faults import CALLBACK_KINDS, REQUEST_KINDS, FaultPlan, load_faults
 from bousai_kit.sandbox.limits import PLANS, SHAPES, Limits
 from bousai_kit.sandbox.openapi import openapi_of
 from bousai_kit.sandbox.ops import Call, Operation, Reply, bad
 from bousai_kit.sandbox.seed import begin_anew
-from bousai_kit.sandbox.tenant import Entity
+from bousai_kit.sandbox.tenant import Entity, Tenant
 
 if TYPE_CHECKING:
     from bousai_kit.sandbox.core import Sandbox
@@ -45,7 +45,10 @@ STATES = ("pending", "suspended", "deleted", "awaiting")
 def truth_of(sandbox: Sandbox) -> dict[str, Any]:
     """What really happened on a tenant: the ``truth`` of every module, and the sandbox's own.
 
-    See `bousai_kit.sandbox.people.truth` for ``messages``, ``answers`` and ``first_answers``.
+    See `bousai_kit.sandbox.people.truth` for ``messages``, ``answers`` and ``first_answers``,
+    `bousai_kit.sandbox.callbacks_out.truth` for ``callbacks`` and ``posts``. ``created``: members that came
+    through the API (``at, user, email, by``), gone ones included; ``rooms``: those that bots are or were in
+    (``channel, title, type, bots, members, opened_at``). docs/sandbox.md lists all of it.
     """
     from bousai_kit.sandbox.core import modules
 
@@ -53,6 +56,8 @@ def truth_of(sandbox: Sandbox) -> dict[str, Any]:
         "now": sandbox.clock.now().isoformat(),
         "seed": sandbox.tenant.seed,
         "members": _count(sandbox),
+        "created": _created(sandbox.tenant),
+        "rooms": _rooms(sandbox.tenant),
         "due": len(sandbox.tenant.table("due")),
         "defects": [f"{type(error).__name__}: {error}" for error in sandbox.defects],
     }
@@ -61,6 +66,36 @@ def truth_of(sandbox: Sandbox) -> dict[str, Any]:
         if part is not None:
             found.update(part(sandbox))
     return found
+
+
+def _created(tenant: Tenant) -> list[dict[str, str]]:
+    users, former = tenant.table("users"), tenant.table("former")
+    found = []
+    for row in tenant.table("audit").values():
+        if (row["service"], row.get("task")) == ("admin", "create"):
+            user = users.get(row["target"]) or former.get(row["target"])
+            if user is not None:
+                one = {"at": row["at"], "user": row["target"], "email": user.get("email", "")}
+                found.append({**one, "by": row.get("user", "")})
+    return found
+
+
+def _rooms(tenant: Tenant) -> list[dict[str, Any]]:
+    opened: dict[str, str] = {}
+    for row in journal.rows(tenant, bot_state.LOG):
+        if row[1] == "i" and row[3] == "":
+            opened.setdefault(row[4], journal.moment(row[0]).isoformat(timespec="milliseconds"))
+    return [
+        {
+            "channel": key,
+            "title": channel.get("title"),
+            "type": channel.get("type"),
+            "bots": list(channel["bots"]),
+            "members": list(rooms.members_in(tenant, channel)),
+            "opened_at": opened.get(key),
+        }
+        for key, channel in tenant.table("channels").items()
+    ]
 
 
 def _state(user: Entity) -> str:

@@ -53,7 +53,8 @@ def _to_member(call: Call, bot_id: str, user: Entity) -> Reply:
     text = bot_state.note_text(tenant, content.type, content.shown)
     key = _key(talk, text)
     push = people.rings(tenant, user)
-    bot_state.note(tenant, at, "b", bot_id, user["userId"], channel, text, key, int(push))
+    said = bot_state.note_content(tenant, call.json()["content"])
+    bot_state.note(tenant, at, "b", bot_id, user["userId"], channel, text, key, int(push), said)
     people.receive(sandbox, bot_id, user, content, key=key, channel=channel, room=False, push=True, at=at)
     return Reply(201)
 
@@ -73,7 +74,8 @@ def _to_channel(call: Call) -> Reply:
     key = _key(channel, text)
     tenant.touch("channels", channel["channelId"])
     noted = members if len(members) <= MOST_MEMBERS_NOTED else len(members)
-    bot_state.note(tenant, at, "r", bot_id, "", channel["channelId"], text, key, int(push), noted)
+    said = bot_state.note_content(tenant, call.json()["content"])
+    bot_state.note(tenant, at, "r", bot_id, "", channel["channelId"], text, key, int(push), noted, said)
     for user_id in members:
         user = tenant.table("users").get(user_id)
         if user is not None:
