@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 
@@ -40,6 +41,8 @@ class HostApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            if scope["type"] == "websocket":  # refused before the handshake
+                await send({"type": "websocket.close", "code": 1000})
             return
         task = asyncio.ensure_future(self._answer(scope, receive))
         self.sandbox.running.add(task)
@@ -73,10 +76,11 @@ class HostApp:
             task.exception()  # looked at, even when the client has gone
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply:
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-        }
-        raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        raw_path: bytes = scope.get("raw_path") or quote(scope["path"], errors="replace").encode()
 
         arrived: list[bytes | None] = []
 
@@ -136,13 +140,21 @@ class HostApp:
 
 async def _read(receive: Receive, limit: int) -> bytes | None:
     """The body, or None when it is longer than `limit` (the rest is read and thrown away)."""
+    try:
+        async with asyncio.timeout(BODY_WAIT_S):  # for all of it: a drop now and then is no progress
+            return await _collect(receive, limit)
+    except TimeoutError:
+        raise ApiFault(408, "REQUEST_TIMEOUT", "The request body did not arrive.") from None
+
+
+async def _collect(receive: Receive, limit: int) -> bytes | None:
     parts: list[bytes] = []
-    size = 0
+    size = pieces = 0
     while True:
-        try:
-            message = await asyncio.wait_for(receive(), BODY_WAIT_S)
-        except TimeoutError:
-            raise ApiFault(408, "REQUEST_TIMEOUT", "The request body did not arrive.") from None
+        message = await receive()
+        pieces += 1
+        if pieces % 256 == 0:
+            await asyncio.sleep(0)  # a server that has everything ready never waits
         if message["type"] == "http.disconnect":
             raise Dropped(processed=False)
         chunk = message.get("body", b"")

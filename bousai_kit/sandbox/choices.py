@@ -63,4 +63,3 @@ class Choices(DirectoryChoices):
     bot_overlap: str = "409"  # 2 §1.1 SB
     serial_service_s: float = 0.02  # SB: how long such a write takes, so that two can overlap at all
     concurrent: int = 0  # 1 §2.5: a limit exists, its number is unknown; 0 = none
-    error_answers_count: bool = True  # SB: 4xx and 5xx answers use up the limit too

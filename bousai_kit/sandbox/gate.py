@@ -83,13 +83,14 @@ class Gate:
         instance2 = host == "storage" and raw_path.startswith(INSTANCE2 + API_BASE + b"/")
         if instance2:
             host, below = "api", raw_path.removeprefix(INSTANCE2)
-        if host == "api":
-            if not below.startswith(API_BASE + b"/"):
-                return error_reply(missing("Api not exists"))
-            below = below[len(API_BASE) :]
-        router = self.sandbox.routers.get(host)
-        found = router.find(method, below) if router is not None else None
+        found = None
+        if host != "api" or below.startswith(API_BASE + b"/"):
+            below = below.removeprefix(API_BASE) if host == "api" else below
+            router = self.sandbox.routers.get(host)
+            found = router.find(method, below) if router is not None else None
         if found is None:
+            if host == "api" and not self.sandbox.choices.wrong_path_before_token:
+                check_bearer(self.sandbox.tenant, headers.get("authorization"), self.sandbox.clock.now())
             return error_reply(missing("Api not exists"))
         operation, path = found
         if host == "admin" and "origin" in headers:  # a page in somebody's browser, not a program of ours

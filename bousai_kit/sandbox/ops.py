@@ -208,10 +208,9 @@ class Call:
         text = self.query.get("domainId", "")
         if not text:
             return self.tenant.domain_id
-        try:
-            value = int(text)
-        except ValueError:
-            raise bad("domainId is invalid.") from None
+        if len(text) > 19 or not text.isascii() or not text.isdigit():
+            raise bad("domainId is invalid.")
+        value = int(text)
         if value not in self.tenant.domains:
             raise denied()
         return value
@@ -246,10 +245,8 @@ class Call:
         text = self.query.get(name, "")
         if not text:
             return default
-        try:
-            value = int(text) if len(text) < 20 else low - 1
-        except ValueError:
-            value = low - 1
+        plain = len(text) < 20 and text.isascii() and text.isdigit()
+        value = int(text) if plain else low - 1
         if not low <= value <= high:
             raise bad(f"{name} must be between {low} and {high}.")
         return value
