@@ -54,9 +54,8 @@ async def ensure_onboarded(
     """
     from bousai_kit.onboarding.plan import build_plan
     from bousai_kit.onboarding.plan_file import prepare_plan
-    from bousai_kit.onboarding.tenant_view import read_tenant
     from bousai_kit.roster import read_roster, require_ok
-    from bousai_kit.steps import apply_on
+    from bousai_kit.steps import apply_on, tenant_on
 
     _only_in_the_sandbox(bench)
     members = 0
@@ -67,7 +66,7 @@ async def ensure_onboarded(
     orgunits = Path(orgunits_path) if orgunits_path is not None else None
     roster = await in_thread(bench.clock, lambda: read_roster(Path(roster_path), orgunits=orgunits))
     require_ok(roster)
-    view = await read_tenant(bench.client, domain_id=bench.domain_id)
+    view = await tenant_on(bench)
     plan = prepare_plan(build_plan(roster, view), bench.home)
     result = await apply_on(bench, plan, tell=tell)
     await let_everybody_log_in(bench)

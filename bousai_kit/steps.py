@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,10 +12,11 @@ if TYPE_CHECKING:
     from bousai_kit.drills import Conductor, DrillPlan, DrillResult, Scenario
     from bousai_kit.onboarding import ApplyResult
     from bousai_kit.onboarding.items import Plan
+    from bousai_kit.onboarding.tenant_view import TenantView
     from bousai_kit.roster import Roster
     from bousai_kit.workbench import Workbench
 
-__all__ = ["apply_on", "conductor_on", "plan_on", "settle_on"]
+__all__ = ["apply_on", "conductor_on", "plan_on", "settle_on", "tenant_on"]
 
 
 async def apply_on(
@@ -27,16 +29,27 @@ async def apply_on(
     """`bousai_kit.onboarding.apply_plan` on this bench."""
     from bousai_kit.onboarding import apply_plan
 
-    return await apply_plan(
-        plan,
-        client=bench.client,
-        ledger=bench.ledger,
-        clock=bench.clock,
-        home=bench.home,
-        domain_id=bench.domain_id,
-        stop=stop,
-        tell=tell,
-    )
+    async with contextlib.AsyncExitStack() as stack:
+        if plan.bot_id:  # rooms are told of by callbacks
+            await stack.enter_async_context(bench.receiving())
+        return await apply_plan(
+            plan,
+            client=bench.client,
+            ledger=bench.ledger,
+            clock=bench.clock,
+            home=bench.home,
+            domain_id=bench.domain_id,
+            stop=stop,
+            tell=tell,
+        )
+
+
+async def tenant_on(bench: Workbench) -> TenantView:
+    """`bousai_kit.onboarding.read_tenant` on this bench, with the rooms of its bot where it has one."""
+    from bousai_kit.onboarding import read_tenant
+
+    bot_id = bench.bot_id if bench.sandbox is not None else bench.settings.bot_id
+    return await read_tenant(bench.client, domain_id=bench.domain_id, ledger=bench.ledger, bot_id=bot_id)
 
 
 async def plan_on(

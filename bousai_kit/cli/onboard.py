@@ -51,21 +51,31 @@ def register(app: typer.Typer) -> None:
         max_leavers: Annotated[
             int | None, typer.Option(min=0, metavar="N", help="一時停止してよい人数の上限。")
         ] = None,
+        rooms: Annotated[
+            str,
+            typer.Option(
+                metavar="auto|always|never",
+                help="訓練で使うトークルーム。auto: 個別送信では時間がかかる人数のときに作ります。",
+            ),
+        ] = "auto",
         out: Annotated[Path | None, typer.Option(metavar="PLAN.json", help="計画の書き出し先。")] = None,
         as_json: Json = False,
     ) -> None:
         """名簿とテナントを比べ、登録計画を作ります（何も変更しません）。"""
         if leavers not in ("keep", "suspend"):
             raise typer.BadParameter("keep か suspend を指定してください", param_hint="--leavers")
+        if rooms not in ("auto", "always", "never"):
+            raise typer.BadParameter("auto、always、never のどれかを指定してください", param_hint="--rooms")
 
         async def main() -> int:
-            from ..onboarding import build_plan, prepare_plan, read_tenant, save_plan
+            from ..onboarding import build_plan, prepare_plan, save_plan
             from ..roster import read_roster, require_ok
+            from ..steps import tenant_on
 
             people = require_ok(read_roster(roster, orgunits=orgunits))
             async with bench_for_cli() as bench:
-                view = await read_tenant(bench.client, domain_id=bench.domain_id)
-                made = build_plan(people, view, leavers=leavers, max_leavers=max_leavers)
+                view = await tenant_on(bench)
+                made = build_plan(people, view, leavers=leavers, max_leavers=max_leavers, rooms=rooms)
                 document = made.as_json()
                 if out is not None:
                     made = prepare_plan(made, bench.home)

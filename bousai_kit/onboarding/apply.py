@@ -17,6 +17,7 @@ from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.passwords import PlanSecret
 from bousai_kit.onboarding.plan_file import keep_copy, plan_digest, write_private
+from bousai_kit.onboarding.room_steps import RoomWork
 from bousai_kit.onboarding.steps import Work
 from bousai_kit.onboarding.tenant_view import read_tenant
 from bousai_kit.roster import Roster, roster_rows
@@ -59,6 +60,7 @@ class ApplyResult:
     left: int = 0
     created: int = 0
     rejects: Path | None = None
+    orphans: tuple[str, ...] = ()
     requests: int = field(default=0, compare=False)
     throttled: int = field(default=0, compare=False)
 
@@ -78,6 +80,7 @@ class ApplyResult:
             "elapsed_s": self.elapsed_s,
             "left": self.left,
             "created": self.created,
+            "orphans": list(self.orphans),
             "rejects": None if self.rejects is None else str(self.rejects),
             "requests": self.requests,
             "throttled": self.throttled,
@@ -134,7 +137,7 @@ async def apply_plan(
     new_secret = _check_secret(plan, journal, secret)
     if tell is not None:
         tell(0, 0, "テナントの状態を確認しています…")
-    view = await read_tenant(client, domain_id=domain_id)
+    view = await read_tenant(client, domain_id=domain_id, ledger=ledger, bot_id=plan.bot_id)
     await journal.refresh()  # after the view: whatever an apply did in it has its intent here
     _check_journal(plan, journal, digest)
     check_drift(plan, view, journal)
@@ -146,7 +149,10 @@ async def apply_plan(
         secret.ensure()
     work = Work(plan, view, journal, client, secret)
     total = sum(1 for steps in (work.positions, work.units, work.people, work.groups) for _ in steps())
+    rooms = RoomWork(plan, journal, client, work.user_id)
     total += sum(len(group.add) + len(group.remove) for group in plan.groups)
+    total += sum(1 for steps in (rooms.creates, rooms.leaves) for _ in steps())
+    orphans: list[str] = []
     carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total, eta_s=plan.eta_s)
     try:
         await carrier.phase("役職", work.positions())
@@ -154,6 +160,9 @@ async def apply_plan(
         await carrier.phase("メンバー", work.people())
         await carrier.phase("グループ", work.groups())
         await carrier.phase("グループのメンバー", work.group_members())
+        await carrier.phase("トークルーム", rooms.creates())
+        found, orphans = await rooms.orphans() if plan.rooms and not carrier.stopped else ([], [])
+        await carrier.phase("古いルームからの退出", (*rooms.leaves(), *found))
     finally:
         rejects = _write_rejects(plan, carrier, secret.path.with_suffix(".rejected.csv"))
     return ApplyResult(
@@ -166,6 +175,7 @@ async def apply_plan(
         left=carrier.left,
         created=carrier.created,
         rejects=rejects,
+        orphans=tuple(orphans),
         requests=client.stats.requests - before[0],
         throttled=client.stats.throttled - before[1],
     )

@@ -252,11 +252,11 @@ class Carrier:
         await self._done(step, "settled_done", found)
 
     async def _done(self, step: Step, how: str, made: str) -> None:
-        also = []
+        also = [*step.also(made)]
         if step.creates_member and step.person is not None:
             stream = self.journal.stream
             body = {"staff_number": step.person.staff_number, "step": step.key}
-            also = [NewEvent(stream, "user.created", made, body, once=f"{stream}|created|{step.key}")]
+            also.append(NewEvent(stream, "user.created", made, body, once=f"{stream}|created|{step.key}"))
             self.created += 1
         await self.journal.end(step.key, how, *also, id=made, **step.result())
         self.done += 1

@@ -73,6 +73,7 @@ def find_drift(plan: Plan, view: TenantView, journal: Journal) -> Iterator[str]:
     for group in plan.groups:
         if _group_drifted(group, groups.get(group.key), journal):
             yield f"グループ {group.key}"
+    yield from _rooms_drifted(plan, view, journal)
 
 
 def _unit_drifted(was: UnitItem, now: UnitItem, journal: Journal) -> bool:
@@ -105,6 +106,20 @@ def _group_drifted(was: GroupItem, now: GroupItem | None, journal: Journal) -> b
     if now.action == "create" or now.group_id != was.group_id:
         return True
     return not set(now.remove) <= set(was.remove)
+
+
+def _rooms_drifted(plan: Plan, view: TenantView, journal: Journal) -> Iterator[str]:
+    """Another apply has built or left what this plan counts on."""
+    channels = {room.channel_id for room in view.rooms}
+    keys = {room.key for room in view.rooms}
+    for item in plan.rooms:
+        if item.action == "create":
+            drifted = item.key in keys and not _touched(journal, f"room.create:{item.key}")
+        else:
+            gone = item.channel_id not in channels
+            drifted = gone and not _touched(journal, f"room.leave:{item.channel_id}")
+        if drifted:
+            yield f"ルーム {item.title}"
 
 
 def _touched(journal: Journal, *steps: str) -> list[State]:

@@ -36,6 +36,8 @@ def count_calls(plan: Plan) -> Counter[str]:
         calls["groups.patch"] += "name" in group.changes
         calls["groups.add-member"] += len(group.add)
         calls["groups.remove-member"] += len(group.remove)
+    calls["channels.create"] = sum(one.action in ("create", "rebuild") for one in plan.rooms)
+    calls["channels.leave"] = sum(one.action in ("rebuild", "leave") for one in plan.rooms)
     return +calls
 
 
@@ -69,7 +71,9 @@ def estimate_s(
 
     phases: dict[str, float] = {"reading": at_limit_s(reading, limit("users.list")) + reading * ANSWER_S}
     for operation, count in calls.items():
-        phase = {"orgunits": "1", "positions": "2", "users": "3"}.get(operation.partition(".")[0], "4")
+        phase = {"orgunits": "1", "positions": "2", "users": "3", "channels": "5"}.get(
+            operation.partition(".")[0], "4"
+        )
         if phase == "1":
             phases[phase] = phases.get(phase, 0.0) + count * (ORGUNIT_S + ANSWER_S)
         else:

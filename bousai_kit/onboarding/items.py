@@ -10,7 +10,7 @@ from typing import Any
 
 from bousai_kit.roster import Person
 
-__all__ = ["LABELS", "GroupItem", "Leaver", "PersonItem", "Plan", "PositionItem", "UnitItem"]
+__all__ = ["LABELS", "GroupItem", "Leaver", "PersonItem", "Plan", "PositionItem", "RoomItem", "UnitItem"]
 
 Changes = Mapping[str, tuple[str, str]]
 
@@ -122,6 +122,29 @@ class GroupItem:
     changes: Changes = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class RoomItem:
+    """One room of the bot: ``create``, ``rebuild``, ``unchanged`` or ``leave``.
+
+    Attributes
+    ----------
+    key : str
+        Ours: ``ward-北区/1``. The platform gives rooms no external key.
+    title : str
+        Without the mark that a creation adds, which tells one attempt from another.
+    members : tuple of str
+        Staff numbers of all who belong; at most 100.
+    channel_id : str
+        The room that there is; for ``rebuild`` the one that the bot leaves afterwards.
+    """
+
+    action: str
+    key: str
+    title: str
+    members: tuple[str, ...] = ()
+    channel_id: str = ""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """Everything that `apply_plan` will do, for a second person to read.
@@ -135,13 +158,13 @@ class Plan:
     roster_sha256 : str
     leavers : str
         ``keep`` or ``suspend``.
-    people, suspend, units, positions, groups : tuple
+    people, suspend, units, positions, groups, rooms : tuple
+    bot_id : int
+        Whose rooms they are; 0: no rooms.
     masters : tuple of str
         User ids of the administrators who become masters of new groups.
     left_alone : int
         Members of the tenant who are not in the roster and stay as they are.
-    rooms : mapping of str to int
-        Rooms for the drill route; none in this version.
     notes : tuple of str
         Sentences that a reader has to know.
     calls : int
@@ -164,7 +187,8 @@ class Plan:
     groups: tuple[GroupItem, ...] = ()
     masters: tuple[str, ...] = ()
     left_alone: int = 0
-    rooms: Mapping[str, int] = field(default_factory=dict)
+    rooms: tuple[RoomItem, ...] = ()
+    bot_id: int = 0
     notes: tuple[str, ...] = ()
     calls: int = 0
     eta_s: float = 0.0
@@ -190,7 +214,7 @@ class Plan:
     def nothing_to_do(self) -> bool:
         """The tenant is already as the roster wants it."""
         actions = {one.action for one in self.units} | {one.action for one in self.positions}
-        actions |= {one.action for one in self.groups}
+        actions |= {one.action for one in self.groups} | {one.action for one in self.rooms}
         return not (actions - {"unchanged"} or self.suspend or self.count("create") or self.count("update"))
 
     def as_json(self) -> dict[str, Any]:
@@ -204,7 +228,8 @@ class Plan:
             "orgunits": _counted(self.units),
             "positions": {"create": 0, "unchanged": 0} | Counter(one.action for one in self.positions),
             "groups": _counted(self.groups),
-            "rooms": dict(self.rooms),
+            "rooms": dict.fromkeys(("create", "rebuild", "unchanged", "leave"), 0)
+            | Counter(one.action for one in self.rooms),
             "calls": self.calls,
             "eta_s": round(self.eta_s, 1),
             "notes": list(self.notes),

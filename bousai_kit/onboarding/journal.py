@@ -71,6 +71,13 @@ class Journal:
     apply_id : str
     undo : bool
         Look at the steps of the undo, which stand in the same stream under kinds of their own.
+
+    Attributes
+    ----------
+    states : dict
+        Step → where it stands.
+    given_up : set of (str, int)
+        Attempts of which nothing was found; they may have taken effect all the same.
     """
 
     def __init__(self, ledger: Ledger, apply_id: str, *, undo: bool = False) -> None:
@@ -82,6 +89,7 @@ class Journal:
         self.planned: Mapping[str, Any] | None = None
         self.undone = False
         self.secret_ended = False
+        self.given_up: set[tuple[str, int]] = set()
         self._head = "undo." if undo else ""
         self._seq = 0
 
@@ -104,6 +112,8 @@ class Journal:
 
     def _step(self, event: Event, kind: str) -> None:
         body, attempt = event.body, int(event.body.get("attempt", 1))
+        if kind == "step.settled_absent":
+            self.given_up.add((event.subject, attempt))
         known = self.states.get(event.subject)
         if kind == "step.intended":
             if known is None or (attempt > known.attempt and known.status != "done"):
@@ -162,6 +172,8 @@ class Journal:
         said = {"attempt": state.attempt, **body}
         kind = f"{self._head}step.{how}"
         await self.ledger.append_many([NewEvent(self.stream, kind, step, said), *also])
+        if how == "settled_absent":
+            self.given_up.add((step, state.attempt))
         state.status = _ENDS[f"step.{how}"]
         state.id, state.reason = str(body.get("id", "")), str(body.get("reason", ""))
         state.body = said

@@ -14,8 +14,18 @@ from typing import Any
 from bousai_kit.errors import GuardError
 from bousai_kit.onboarding.estimate import count_calls, estimate_s
 from bousai_kit.onboarding.groups import plan_groups
-from bousai_kit.onboarding.items import LABELS, GroupItem, Leaver, PersonItem, Plan, PositionItem, UnitItem
+from bousai_kit.onboarding.items import (
+    LABELS,
+    GroupItem,
+    Leaver,
+    PersonItem,
+    Plan,
+    PositionItem,
+    RoomItem,
+    UnitItem,
+)
 from bousai_kit.onboarding.plan_file import plan_digest
+from bousai_kit.onboarding.rooms import plan_rooms, wants_rooms
 from bousai_kit.onboarding.tenant_view import Member, TenantView
 from bousai_kit.roster import Person, Roster, RosterUnit, require_ok
 from bousai_kit.roster.columns import key
@@ -54,6 +64,7 @@ def build_plan(
     leavers: str = "keep",
     max_leavers: int | None = None,
     limits: Mapping[str, int] | None = None,
+    rooms: str = "auto",
 ) -> Plan:
     """Compare a roster with a tenant.
 
@@ -68,6 +79,8 @@ def build_plan(
         So many may be. Default: 10, or 5 % of the members, whichever is fewer.
     limits : mapping, optional
         Requests a minute by operation, where they are known better than by `view`.
+    rooms : {"auto", "always", "never"}
+        Rooms for the drill route; ``auto``: where a drill would use them, or they exist.
 
     Returns
     -------
@@ -84,7 +97,10 @@ def build_plan(
     require_ok(roster)
     if leavers not in ("keep", "suspend"):
         raise ValueError("leavers is keep or suspend")
-    plan = diff(roster.people, roster.units, view, leavers=leavers)
+    with_rooms = bool(view.bot_id) and wants_rooms(
+        rooms, people=len(roster.people), per_minute=view.per_minute, built=view.rooms
+    )
+    plan = diff(roster.people, roster.units, view, leavers=leavers, with_rooms=with_rooms)
     if leavers == "suspend":
         members = sum(not member.deleted for member in view.members)
         allowed = min(FEW, int(members * FEW_RATE)) if max_leavers is None else max_leavers
@@ -102,7 +118,12 @@ def build_plan(
 
 
 def diff(
-    people: tuple[Person, ...], units: tuple[RosterUnit, ...], view: TenantView, *, leavers: str = "keep"
+    people: tuple[Person, ...],
+    units: tuple[RosterUnit, ...],
+    view: TenantView,
+    *,
+    leavers: str = "keep",
+    with_rooms: bool = False,
 ) -> Plan:
     """What `people` and `units` ask of the tenant, without id, counts of calls and guards."""
     differ = _Differ(people, units, view)
@@ -111,6 +132,7 @@ def diff(
     items = tuple(differ.person(person) for person in people)
     leaving, left_alone, waiting = differ.leavers(items, leavers)
     groups = plan_groups(items, leaving, view)
+    rooms = plan_rooms(items, view.rooms) if with_rooms else ()
     masters = tuple(
         one.user_id for one in view.members if one.administrator and not (one.deleted or one.suspended)
     )[:5]
@@ -126,8 +148,9 @@ def diff(
         groups=groups,
         masters=masters,
         left_alone=left_alone,
-        rooms={"create": 0, "unchanged": 0},
-        notes=tuple(_notes(view, items, groups, differ, waiting=waiting)),
+        rooms=rooms,
+        bot_id=view.bot_id if with_rooms else 0,
+        notes=tuple(_notes(view, items, groups, differ, waiting=waiting, rooms=rooms)),
     )
 
 
@@ -305,6 +328,7 @@ def _notes(
     differ: _Differ,
     *,
     waiting: int,
+    rooms: tuple[RoomItem, ...],
 ) -> list[str]:
     notes = []
     if view.per_minute <= FREE_PLAN:
@@ -330,6 +354,12 @@ def _notes(
     if waiting:
         notes.append(
             f"名簿にない {waiting:,} 名は登録待ち（未ログイン）のため一時停止できず、そのままにします。"
+        )
+    rebuilt = sum(one.action == "rebuild" for one in rooms)
+    if rebuilt:
+        notes.append(
+            f"メンバーが変わった {rebuilt:,} 個のトークルームを作り直します。Bot は古いルームから退出し、"
+            "過去のトークは古いルームに残ります。"
         )
     if any(item.action == "create" for item in groups) and not any(one.administrator for one in view.members):
         notes.append("管理者が見つからないため、新しいグループの管理者は名簿の先頭の人になります。")

@@ -16,15 +16,30 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bousai_kit.errors import InputError
-from bousai_kit.onboarding.items import LABELS, GroupItem, Leaver, PersonItem, Plan, PositionItem, UnitItem
+from bousai_kit.onboarding.items import (
+    LABELS,
+    GroupItem,
+    Leaver,
+    PersonItem,
+    Plan,
+    PositionItem,
+    RoomItem,
+    UnitItem,
+)
 from bousai_kit.onboarding.passwords import PlanSecret, home_mark, plans_folder
 from bousai_kit.roster import Person
 
 __all__ = ["keep_copy", "kept_plan", "load_plan", "plan_digest", "prepare_plan", "save_plan", "write_private"]
 
-FORMAT = "bousai-onboarding-plan/1"
+FORMAT = "bousai-onboarding-plan/2"
 _LARGEST = 1 << 28
-_LISTS = {"suspend": Leaver, "units": UnitItem, "positions": PositionItem, "groups": GroupItem}
+_LISTS = {
+    "suspend": Leaver,
+    "units": UnitItem,
+    "positions": PositionItem,
+    "groups": GroupItem,
+    "rooms": RoomItem,
+}
 _NAMES = {"units": "orgunits"}
 
 T = TypeVar("T")
@@ -144,7 +159,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         **{_NAMES.get(name, name): [_slim(one) for one in getattr(plan, name)] for name in _LISTS},
         "masters": list(plan.masters),
         "left_alone": plan.left_alone,
-        "rooms": dict(plan.rooms),
+        "bot_id": plan.bot_id,
         "calls": plan.calls,
         "eta_s": plan.eta_s,
         "home_mark": plan.home_mark,
@@ -196,7 +211,7 @@ def _plan(document: Mapping[str, Any]) -> Plan:
         people=tuple(_made_person(one) for one in document["people"]),
         masters=tuple(document["masters"]),
         left_alone=int(document["left_alone"]),
-        rooms=dict(document["rooms"]),
+        bot_id=int(document["bot_id"]),
         notes=tuple(document["notes"]),
         calls=int(document["calls"]),
         eta_s=float(document["eta_s"]),

@@ -6,11 +6,12 @@ Nothing here writes the ledger or waits; `apply` carries the steps out.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import Conflict, NotFound
+from bousai_kit.ledger import NewEvent
 from bousai_kit.lineworks.directory import external_key
 from bousai_kit.onboarding.bodies import build_group, build_unit, build_update, build_user
 from bousai_kit.onboarding.items import GroupItem, PersonItem, Plan, PositionItem, UnitItem
@@ -47,6 +48,10 @@ class Step:
         For the ledger.
     person : Person or None
         Whose row it is.
+    result : callable
+        More for the ledger, once it is done.
+    also : callable
+        Events that are written with the outcome or not at all, given the id.
     """
 
     key: str
@@ -57,6 +62,7 @@ class Step:
     body: Mapping[str, Any] = field(default_factory=dict)
     person: Person | None = None
     result: Callable[[], Mapping[str, Any]] = dict
+    also: Callable[[str], Sequence[NewEvent]] = lambda _: ()
     creates_member: bool = False
 
 

@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import PermissionDenied
+from bousai_kit.onboarding.rooms import BuiltRoom, built_rooms
 from bousai_kit.onboarding.together import together
 
 if TYPE_CHECKING:
+    from bousai_kit.ledger import Ledger
     from bousai_kit.lineworks.client import LineWorksClient
 
 __all__ = ["KIT_GROUPS", "Group", "Member", "Position", "TenantView", "Unit", "read_tenant", "see_member"]
@@ -109,6 +111,10 @@ class TenantView:
         Requests a minute and operation that the tenant allows.
     requests : int
         How many requests the reading took.
+    rooms : tuple of BuiltRoom
+        The bot's rooms, which no request lists: from the ledger.
+    bot_id : int
+        0: no bot, and so no rooms.
     """
 
     domain_id: int
@@ -119,6 +125,8 @@ class TenantView:
     groups: tuple[Group, ...] = ()
     per_minute: int = 240
     requests: int = 0
+    rooms: tuple[BuiltRoom, ...] = ()
+    bot_id: int = 0
     _by: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
@@ -210,8 +218,17 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     return "" if value is None else str(value)
 
 
-async def read_tenant(client: LineWorksClient, *, domain_id: int) -> TenantView:
+async def read_tenant(
+    client: LineWorksClient, *, domain_id: int, ledger: Ledger | None = None, bot_id: int | None = None
+) -> TenantView:
     """Read everything that a plan looks at; changes nothing.
+
+    Parameters
+    ----------
+    ledger : Ledger, optional
+        Knows the rooms of the bot.
+    bot_id : int, optional
+        The bot whose rooms they are; without it rooms are no part of the plan.
 
     Raises
     ------
@@ -241,6 +258,8 @@ async def read_tenant(client: LineWorksClient, *, domain_id: int) -> TenantView:
         groups=groups,
         per_minute=client.gate.pacer("users.list").limit,
         requests=client.stats.requests - before,
+        rooms=await built_rooms(ledger, bot_id=bot_id) if ledger is not None and bot_id else (),
+        bot_id=bot_id or 0,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import GuardError, InputError, NotFound
+from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.carry import Carrier, Tell
 from bousai_kit.onboarding.items import PersonItem, Plan
 from bousai_kit.onboarding.journal import Journal
@@ -47,6 +48,8 @@ class UndoPlan:
         Members to delete, to suspend instead, to set back (id, body), to let in again.
     groups, units, positions : list of str
         Ids of what the apply made, in the order in which it can go.
+    rooms : list of str
+        Channel ids of the rooms that the bot leaves.
     group_members : list of (str, str, bool)
         Group, member, and whether the member is to be put back (else taken out).
     impossible : list of dict
@@ -64,6 +67,8 @@ class UndoPlan:
     units: list[str] = field(default_factory=list)
     unit_changes: list[tuple[str, str]] = field(default_factory=list)
     positions: list[str] = field(default_factory=list)
+    rooms: list[str] = field(default_factory=list)
+    bot_id: int = 0
     impossible: list[dict[str, str]] = field(default_factory=list)
 
     def sentences(self) -> list[str]:
@@ -79,6 +84,7 @@ class UndoPlan:
             (self.groups, "個のグループを、トークの履歴ごと削除します"),
             (self.units, "個の組織を削除します"),
             (self.positions, "個の役職を削除します"),
+            (self.rooms, "個のトークルームから Bot が退出します（ルームと履歴は参加者に残ります）"),
         )
         said += [f"{len(what):,} {text}。" for what, text in counts if what]
         return said or ["取り消すものはありません。"]
@@ -133,6 +139,7 @@ def build_undo(plan: Plan, view: TenantView, journal: Journal) -> UndoPlan:
         there = view.position_by_name(position.name)
         if there is not None and state is not None and state.may_have_happened:
             undo.positions.append(there.position_id)
+    _rooms(plan, journal, undo)
     return undo
 
 
@@ -223,11 +230,31 @@ def _units(plan: Plan, view: TenantView, journal: Journal, undo: UndoPlan) -> No
                 undo.impossible.append({"subject": f"組織 {unit.code}", "reason": reason})
 
 
+def _rooms(plan: Plan, journal: Journal, undo: UndoPlan) -> None:
+    undo.bot_id = plan.bot_id
+    for room in plan.rooms:
+        made = journal.id(f"room.create:{room.key}")
+        if made:
+            undo.rooms.append(made)
+        if room.channel_id and journal.done(f"room.leave:{room.channel_id}"):
+            reason = "Bot は退出したルームに戻れません。トークルームは次の登録計画で作り直されます。"
+            undo.impossible.append({"subject": f"ルーム {room.title}", "reason": reason})
+
+
 class _Undoing:
     """Makes the steps."""
 
     def __init__(self, undo: UndoPlan, client: LineWorksClient, domain_id: int) -> None:
         self.undo, self.client, self.domain_id = undo, client, domain_id
+
+    def rooms(self) -> Iterator[Step]:
+        client, stream = self.client, f"apply:{self.undo.apply_id}"
+        for room in self.undo.rooms:
+            step = _step(f"room.leave:{room}", lambda id_=room: client.channels.leave(self.undo.bot_id, id_))
+            step.also = lambda _, id_=room: [  # type: ignore[misc]
+                NewEvent(stream, "room.left", id_, {}, once=f"{stream}|left|{id_}")
+            ]
+            yield step
 
     def groups(self) -> Iterator[Step]:
         client = self.client
@@ -353,9 +380,10 @@ async def undo_apply(
     await ledger.append(journal.stream, "undo.begun", once=f"{journal.stream}|undo.begun")
     await journal.refresh()
     work = _Undoing(undo, client, domain_id)
-    phases = (work.groups, work.people, work.units, work.positions)
+    phases = (work.rooms, work.groups, work.people, work.units, work.positions)
     total = sum(1 for phase in phases for _ in phase())
     carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total, undoing=True)
+    await carrier.phase("トークルーム", work.rooms())
     await carrier.phase("グループ", work.groups())
     await carrier.phase("メンバー", work.people())
     await carrier.phase("組織", work.units(), workers=1)

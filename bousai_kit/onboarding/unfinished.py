@@ -75,6 +75,9 @@ def is_complete(plan: Plan, journal: Journal) -> bool:
         steps += [f"group.update:{group.key}"] if "name" in group.changes else []
         steps += [f"group.add:{group.key}:{number}" for number in add]
         steps += [f"group.remove:{group.key}:{user_id}" for user_id in group.remove]
+    rooms = [one for one in plan.rooms if one.action != "unchanged"]
+    steps += [f"room.create:{one.key}" for one in rooms if one.action != "leave"]
+    steps += [f"room.leave:{one.channel_id}" for one in rooms if one.channel_id]
     return all(journal.done(step) for step in steps)
 
 

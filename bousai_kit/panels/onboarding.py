@@ -155,16 +155,17 @@ class OnboardingModel(PanelModel):
     async def make_plan(self) -> Plan:
         """Compare with the tenant; nothing is changed. An apply that was interrupted is gone on with."""
         from bousai_kit.clock import in_thread
-        from bousai_kit.onboarding import build_plan, read_tenant
+        from bousai_kit.onboarding import build_plan
         from bousai_kit.onboarding.unfinished import find_unfinished
         from bousai_kit.roster import read_roster
+        from bousai_kit.steps import tenant_on
 
         bench = self.bench
         path, units = self._roster_file(), self._path(self.orgunits_path)
         self.confirmed, self.plan, self.result = False, None, None
         roster = await in_thread(bench.clock, lambda: read_roster(path, orgunits=units))
         self.tell(0, 0, "テナントと比べています…")
-        view = await read_tenant(bench.client, domain_id=bench.domain_id)
+        view = await tenant_on(bench)
         plan = await find_unfinished(
             bench.ledger,
             bench.home,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bousai_kit.ledger import Ledger
-from bousai_kit.onboarding import apply_plan, build_plan, read_tenant
+from bousai_kit.onboarding import apply_plan, build_plan
 from bousai_kit.onboarding.apply import ApplyResult
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
@@ -18,6 +18,7 @@ from bousai_kit.roster import Person, Roster, RosterUnit, sample_roster
 from bousai_kit.sandbox.directory_state import find_user
 from bousai_kit.sandbox.logins import attempt_login
 from bousai_kit.settings import isolated_settings
+from bousai_kit.steps import tenant_on
 from bousai_kit.workbench import Workbench, open_workbench
 
 
@@ -71,7 +72,7 @@ async def reborn(bench: Workbench) -> None:
 
 async def plan_for(bench: Workbench, roster: Roster, **options: Any) -> Plan:
     """Read and compare."""
-    view = await read_tenant(bench.client, domain_id=bench.domain_id)
+    view = await tenant_on(bench)
     return build_plan(roster, view, **options)
 
 
