@@ -157,8 +157,8 @@ async def versions() -> str:
     if old:
         raise Trouble(
             f"必要な部品が古いか、入っていません（{'、'.join(old)}）。",
-            "`python3 bousai.py doctor` のように bousai.py から起動すると、正しい版が入ります。",
+            "`python3 bousai.py doctor` のように bousai.py から起動し、正しい版を入れてください。",
         )
     from bousai_kit import __version__
 
-    return f"bousai_kit {__version__}、Python {sys.version.split()[0]}。"
+    return f"必要な部品がそろっています（bousai_kit {__version__}、Python {sys.version.split()[0]}）。"

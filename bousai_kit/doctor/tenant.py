@@ -88,7 +88,7 @@ class TenantChecks:
 
     async def token(self) -> str:
         try:
-            await self.client.auth.token()
+            await self.client.auth.token(anew=True)  # the one that is held proves nothing about the key
         except AuthRejected as refusal:
             raise self._no_token(refusal) from None
         except ServiceUnavailable as error:

@@ -150,7 +150,7 @@ class _Round:
             self._done[name] = Check(name, True, self._clean(await work()))
             return
         except BousaiKitError as error:
-            said, hint = str(error), error.hint
+            said, hint = _parted(error)
         except Exception as error:  # the other checks still count; its text could hold anything
             log.debug("check %s failed", name, exc_info=error)
             said = f"予期しない誤りで確認できませんでした（{type(error).__name__}）。"
@@ -172,6 +172,13 @@ class _Round:
         for secret in self._secrets:
             text = text.replace(secret, "…")
         return text
+
+
+def _parted(error: BousaiKitError) -> tuple[str, str]:
+    """One sentence of what is wrong, and what to do: the error's own words before the general hint."""
+    first, _, rest = str(error).replace("\n", " ").partition("。")
+    general = error.hint == error.default_hint
+    return f"{first}。", rest if general and rest.endswith("ください。") else error.hint
 
 
 def _secrets(settings: Settings) -> tuple[str, ...]:

@@ -121,8 +121,13 @@ class Auth:
     def __repr__(self) -> str:
         return "<Auth>"
 
-    async def token(self) -> Token:
+    async def token(self, *, anew: bool = False) -> Token:
         """The token, fetched or renewed when needed.
+
+        Parameters
+        ----------
+        anew : bool
+            Fetch another one even so; when that is refused, the one that is held stays for the others.
 
         Raises
         ------
@@ -133,7 +138,7 @@ class Auth:
         """
         purse = self._purse
         held = purse.token
-        if held is not None and self._clock.now() < held.renew_at:
+        if held is not None and self._clock.now() < held.renew_at and not anew:
             return held
         flight = purse.flight
         if flight is None or flight.done() or flight.get_loop().is_closed():
