@@ -40,6 +40,7 @@ DOWNLOADS = {
     "logs.fetch": "text/csv",
     "users.photo.download": "image/jpeg",
     "attachments.download": "application/octet-stream",
+    "forms.attachment.download": "application/octet-stream",
 }
 FORM_PART = {"attachments.upload": "FileData", "users.photo.upload": "Filedata"}
 LIMIT_HEADERS = {

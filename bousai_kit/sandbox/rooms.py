@@ -300,21 +300,37 @@ def _orgunit_changed(sandbox: Sandbox, payload: dict[str, Any]) -> None:
         _entitle(sandbox, channel, unit["orgUnitName"])
 
 
+def _belongs_in(tenant: Tenant, user: Entity) -> set[str]:
+    """Ids of the rooms of units and groups (whether or not they are there) in which a member is."""
+    if not user or user.get("isDeleted"):
+        return set()
+    units = [
+        unit["orgUnitId"]
+        for company in user.get("organizations") or ()
+        for unit in company["orgUnits"]
+        if unit.get("useTeamFeature", True)
+    ]
+    rooms = [("ORGUNIT", key) for key in units]
+    rooms += [("GROUP", key) for key in groups_above(tenant, (user["userId"], *units))]
+    return {tenant.new_id("room", f"{kind}|{key}") for kind, key in rooms}
+
+
 def _user_moved(sandbox: Sandbox, payload: dict[str, Any]) -> None:
     """Rooms of units, and of groups that hold units, follow whoever comes and goes (part 1 §5, §6)."""
     user_id, tenant = payload["id"], sandbox.tenant
-    user = tenant.table("users").get(user_id, {})
-    units = [unit["orgUnitId"] for company in user.get("organizations") or () for unit in company["orgUnits"]]
-    rooms = [_room_of(sandbox, "ORGUNIT", key) for key in units]
-    rooms += [_room_of(sandbox, "GROUP", key) for key in groups_above(tenant, (user_id, *units))]
-    rooms += [
-        room
-        for room in tenant.table("channels").values()
-        if room["type"] != "MULTI_USERS" and user_id in room["members"]
-    ]
-    for room in rooms:
-        if room is not None:
+    now_in = _belongs_in(tenant, tenant.table("users").get(user_id, {}))
+    for key, room in tenant.table("channels").items():
+        if room["type"] != "MULTI_USERS" and (user_id in _inside(tenant, room)) != (key in now_in):
             _follow(sandbox, room)
+
+
+def _inside(tenant: Tenant, room: Entity) -> set[str]:
+    """Who was in the room of a unit or group when it was looked at last; `_follow` makes a new list."""
+    kept = tenant.caches.get(f"room:{room['channelId']}")
+    if kept is None or kept[0] is not room["members"]:
+        kept = tenant.caches[f"room:{room['channelId']}"] = (room["members"], set(room["members"]))
+    found: set[str] = kept[1]
+    return found
 
 
 def _user_deleted(sandbox: Sandbox, payload: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.contract.paragraphs import paragraph
 from tests.sandbox.botlab import uid
-from tests.sandbox.directorylab import Choices, Desk, at_desk, in_unit
+from tests.sandbox.directorylab import Choices, Desk, at_desk, in_unit, new_group
 
 
 async def invited(desk: Desk, group: Any) -> str:
@@ -123,3 +123,59 @@ def test_whoever_is_deleted_leaves_the_room_that_a_unit_brought() -> None:
         assert [event["members"] for event in bench.receiver.of("left")] == [[uid(1)], [uid(2)]]
 
     at_desk(test, people=2)
+
+
+@paragraph("1 §6", "2 §4.2")
+def test_what_a_put_does_to_the_room() -> None:
+    """[D]: with ``useMessage`` in it the room stays and follows ``members``; without, it is closed."""
+
+    async def test(desk: Desk) -> None:
+        bench = desk.bench
+        group = await desk.group(members=[user(1), user(2)], useMessage=True)
+        channel = await invited(desk, group)
+        path, room = f"/groups/{group['groupId']}", f"/bots/{bench.bot}/channels/{channel}"
+        body = new_group("新", members=[user(2), user(3)], useMessage=True)
+        await desk.done("PUT", path, body)
+        assert (await desk.get(f"{room}/members"))["members"] == [uid(2), uid(3)]
+        assert (await desk.get(room))["title"] == "新"
+        await desk.done("PUT", path, {**body, "useMessage": False})
+        assert (await desk.call("GET", room)).status_code == 403
+        await desk.done("PUT", path, {**body, "members": [user(3)]})  # within 30 days: the same room again
+        assert await invited(desk, group) == channel
+        assert (await desk.get(f"{room}/members"))["members"] == [uid(3)]
+        await desk.done("DELETE", path, None, 204)
+        assert (await desk.call("GET", room)).status_code == 403
+        await desk.clock.sleep(5)
+        told = [(event["type"], event.get("members")) for event in bench.receiver.events]
+        assert told == [
+            ("join", None), ("joined", [uid(3)]), ("left", [uid(1)]), ("leave", None), ("join", None),
+            ("leave", None),
+        ]  # fmt: skip
+
+    at_desk(test, people=3)
+
+
+@paragraph("1 §6", "2 §3")
+def test_a_member_of_unit_and_group_is_in_the_room_once() -> None:
+    """Two ways into one room: leaving by one of them is no leaving."""
+
+    async def test(desk: Desk) -> None:
+        bench = desk.bench
+        await desk.unit(orgUnitExternalKey="K")
+        inner = await desk.group("内", members=[{"id": "externalKey:K", "type": "ORGUNIT"}])
+        members = [{"id": inner["groupId"], "type": "GROUP"}, user(1)]
+        group = await desk.group("外", members=members, useMessage=True)
+        room = f"/bots/{bench.bot}/channels/{await invited(desk, group)}/members"
+        for units in (in_unit("externalKey:K"), [], in_unit("externalKey:K")):
+            await desk.done("PATCH", f"/users/{uid(1)}", {"organizations": units})
+            assert (await desk.get(room))["members"] == [uid(1)]
+        await desk.done("DELETE", f"/groups/{group['groupId']}/members/{uid(1)}", None, 204)
+        assert (await desk.get(room))["members"] == [uid(1)]
+        await desk.done("PATCH", f"/users/{uid(1)}", {"nickName": "一"})
+        await desk.done("PATCH", f"/users/{uid(1)}", {"organizations": []})
+        assert (await desk.get(room))["members"] == []
+        await desk.clock.sleep(5)
+        told = [(event["type"], event.get("members")) for event in bench.receiver.events]
+        assert told == [("join", None), ("left", [uid(1)])]
+
+    at_desk(test, people=1)
