@@ -1,84 +1,17 @@
-"""What all of the API has in common: requests, references, pages, errors (part 1 §2)."""
+"""References, pages and files, alike in all of the API (part 1 §2.2, §2.3, §2.7)."""
 
 from __future__ import annotations
 
 import httpx
 
 from tests.contract.paragraphs import paragraph
-from tests.sandbox.botlab import Lab, trial, uid
-from tests.sandbox.directorylab import Desk, at_desk, part
-
-BOT = "/bots/{bot}"
-
-
-def url(bench: Lab, path: str = BOT) -> str:
-    return path.format(bot=bench.bot)
+from tests.sandbox.botlab import DOMAIN, Lab, trial, uid
+from tests.sandbox.directorylab import Desk, at_desk, new_group, new_member, part
 
 
 def heard(bench: Lab) -> int:
     """Messages that really went to members."""
     return len(bench.truth()["messages"])
-
-
-# -- requests (§2.1, §2.4) --------------------------------------------------------------------------
-
-
-@paragraph("1 §2.4", "1 §10")
-def test_a_path_that_is_no_api_says_so() -> None:
-    async def test(bench: Lab) -> None:
-        api = bench.sandbox.api_url
-        for path in ("/bot", "/bots/1/x", "/bots//messages", "/%00", "/" + "x" * 2000, "/bots/%ff"):
-            answer = await bench.http.get(api + path)
-            assert answer.status_code == 404, path
-            assert answer.json() == {"code": "NOT_FOUND", "description": "Api not exists"}
-        outside = await bench.http.get(api.removesuffix("/v1.0") + "/v2.0/bots", headers=bench.headers)
-        assert outside.json()["description"] == "Api not exists"
-        wrong = await bench.api("PUT", "/bots")
-        assert wrong.json()["description"] == "Api not exists"
-
-    trial(test)
-
-
-@paragraph("1 §1.9", "1 §2.4")
-def test_a_scope_opens_what_is_its_own() -> None:
-    async def test(bench: Lab) -> None:
-        for scope, status in (("bot", 200), ("bot.read", 200), ("bot.message", 403), ("user", 403)):
-            answer = await bench.api("GET", url(bench), headers=bench.bearer(scope))
-            assert answer.status_code == status, scope
-        refused = await bench.api("GET", url(bench), headers=bench.bearer("user"))
-        assert refused.json() == {"code": "ACCESS_DENIED", "description": "Access is denied."}
-        me = await bench.api("POST", f"/bots/{bench.bot}/users/me/messages", {"content": {}})
-        assert me.status_code == 403, "a service account is nobody"
-
-    trial(test)
-
-
-@paragraph("1 §2.1")
-def test_bodies_are_read_strictly() -> None:
-    async def test(bench: Lab) -> None:
-        path = f"{bench.sandbox.api_url}/bots/{bench.bot}/users/{uid(1)}/messages"
-
-        async def send(content: bytes, kind: str = "application/json") -> httpx.Response:
-            return await bench.http.post(
-                path, content=content, headers={**bench.headers, "Content-Type": kind}
-            )
-
-        good = '{"content":{"type":"text","text":"【訓練】"}}'.encode()
-        assert (await send(good, "application/json; charset=UTF-8")).status_code == 201
-        assert (await send(b"\xef\xbb\xbf" + good)).status_code == 201
-        for body in (b"", b"[]", b"{", b'{"content":NaN}', b"\xff", b"[" * 5000, b'{"content":"\\u0000"}'):
-            answer = await send(body)
-            assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_PARAMETER"), body[:20]
-        assert (await send(good, "text/plain")).status_code == 415
-        assert (
-            await send(b'{"content":{"type":"text","text":"' + b"x" * (1 << 20) + b'"}}')
-        ).status_code == 413
-        assert heard(bench) == 2
-
-    trial(test)
-
-
-# -- references (§2.2) ------------------------------------------------------------------------------
 
 
 @paragraph("1 §2.2")
@@ -116,9 +49,6 @@ def test_a_service_account_is_not_me() -> None:
         await desk.refused("GET", "/users/me", None, 403, "ACCESS_DENIED")
 
     at_desk(test)
-
-
-# -- pages (§2.3) -----------------------------------------------------------------------------------
 
 
 @paragraph("1 §2.3", "1 §4.6")
@@ -161,3 +91,124 @@ def test_a_page_goes_on_after_the_same_member_when_others_went() -> None:
         assert [user["userId"] for user in rest["users"]] == [uid(number) for number in (3, 4, 5)]
 
     at_desk(test, people=5)
+
+
+@paragraph("1 §2.3")
+def test_a_page_holds_a_hundred_unless_told_and_the_last_one_ends_in_null() -> None:
+    async def test(desk: Desk) -> None:
+        first = await desk.get("/users")
+        assert len(first["users"]) == 100
+        cursor = first["responseMetaData"]["nextCursor"]
+        assert cursor.endswith("==")
+        last = await desk.get("/users", cursor=cursor)
+        assert (len(last["users"]), last["responseMetaData"]) == (31, {"nextCursor": None})
+        exact = await desk.get("/users", cursor=cursor, count=31)
+        assert exact["responseMetaData"]["nextCursor"] is None, "no empty page after a full one"
+        keys = await desk.get("/users/external-keys")
+        assert len(keys["users"]) == 100
+        for wrong in ("101", "0", "1_0", "٣", " 5"):
+            await desk.wrong("GET", f"/users/external-keys?count={part(wrong)}", None, "count")
+
+    at_desk(test, people=130)
+
+
+@paragraph("1 §2.3", "1 §3")
+def test_each_list_has_its_own_name() -> None:
+    async def test(desk: Desk) -> None:
+        for name in ("levels", "positions", "user_types", "profile_statuses"):
+            desk.tenant.set(f"enabled:{name}:{DOMAIN}", True)
+        group = (await desk.group())["groupId"]
+        unit = (await desk.unit())["orgUnitId"]
+        for path, name in (
+            ("/users", "users"),
+            ("/orgunits", "orgUnits"),
+            ("/groups", "groups"),
+            (f"/orgunits/{unit}/members", "members"),
+            (f"/groups/{group}/members", "members"),
+            (f"/groups/{group}/administrators", "administrators"),
+            ("/directory/levels", "levels"),
+            ("/directory/positions", "positions"),
+            ("/directory/user-types", "userTypes"),
+            ("/directory/employment-types", "employmentTypes"),
+            ("/directory/profile-statuses", "profileStatuses"),
+            (f"/users/{uid(0)}/user-profile-statuses", "userProfileStatuses"),
+            ("/users/external-keys", "users"),
+            ("/groups/external-keys", "groups"),
+            ("/orgunits/external-keys", "orgUnits"),
+        ):
+            page = await desk.get(path)
+            assert set(page) == {name, "responseMetaData"}, path
+            assert page["responseMetaData"] == {"nextCursor": None}
+
+    at_desk(test)
+
+
+@paragraph("1 §2.2", "1 §10")
+def test_a_path_value_may_come_encoded_or_not_and_a_key_in_any_letters() -> None:
+    async def test(desk: Desk) -> None:
+        key = "職員 1+1&=:;@"
+        user = await desk.member("taro", userExternalKey=key)
+        for reference in ("taro%40city-demo", "taro@city-demo", part(f"externalKey:{key}")):
+            assert (await desk.get(f"/users/{reference}"))["userId"] == user["userId"], reference
+        for other in ("TARO%40city-demo", "taro%2540city-demo", "externalKey%3Ataro%40city-demo"):
+            await desk.refused("GET", f"/users/{other}", None, 404, "NOT_FOUND")
+
+    at_desk(test)
+
+
+@paragraph("1 §2.2")
+def test_a_key_is_nobody_else_s_in_the_whole_tenant() -> None:
+    async def test(desk: Desk) -> None:
+        desk.tenant.set("domains", [DOMAIN, DOMAIN + 1])
+        other = {"domainId": DOMAIN + 1, "userExternalKey": "S00001"}
+        await desk.wrong("POST", "/users", new_member("neu@other-demo", **other), "userExternalKey")
+        key = {"orgUnitExternalKey": "K"}
+        await desk.unit(**key)
+        unit = {"domainId": DOMAIN + 1, "orgUnitName": "課", "displayOrder": 1, **key}
+        await desk.refused("POST", "/orgunits", unit, 409, "CONFLICT")
+        await desk.group("一", groupExternalKey="G")
+        group = new_group("二", domainId=DOMAIN + 1, groupExternalKey="G")
+        await desk.refused("POST", "/groups", group, 409, "CONFLICT")
+
+    at_desk(test, people=1)
+
+
+@paragraph("1 §2.2")
+def test_messages_do_not_take_an_external_key() -> None:
+    async def test(bench: Lab) -> None:
+        content = {"content": {"type": "text", "text": "【訓練】"}}
+        for reference, status in ((uid(1), 201), ("s00001%40city-demo", 201), ("externalKey%3AS00001", 404)):
+            answer = await bench.api("POST", f"/bots/{bench.bot}/users/{reference}/messages", content)
+            assert answer.status_code == status, (reference, answer.text)
+        assert heard(bench) == 2
+
+    trial(test)
+
+
+@paragraph("1 §2.7", "1 §4.8")
+def test_a_file_goes_in_two_steps_and_only_as_announced() -> None:
+    async def test(desk: Desk) -> None:
+        path, data, http = f"/users/{uid(1)}/photo", b"\xff\xd8\xff\xd9", desk.bench.http
+        headers = desk.bench.headers
+        for wrong in ({"fileName": "a.jpg"}, {"fileSize": 4}, {"fileName": "", "fileSize": 4}):
+            await desk.wrong("POST", path, wrong)
+        for size in (0, -1, 10_485_761, "4", 4.5, True):
+            await desk.wrong("POST", path, {"fileName": "a.jpg", "fileSize": size}, "fileSize")
+        await desk.done("POST", path, {"fileName": "a.jpg", "fileSize": 10_485_760})
+        url = (await desk.done("POST", path, {"fileName": "a.jpg", "fileSize": 4}))["uploadUrl"]
+        assert httpx.URL(url).host == httpx.URL(desk.bench.sandbox.storage_url).host
+        bare = await http.post(url, files={"Filedata": ("a.jpg", data)})
+        assert (bare.status_code, bare.text) == (401, "Authentication failed.")
+        for files in ({"Filedata": ("a.jpg", data + b"x")}, {"picture": ("a.jpg", data)}):
+            assert (await http.post(url, headers=headers, files=files)).status_code == 400
+        assert (await http.post(url, headers=headers, content=data)).status_code == 400
+        good = {"Filedata": ("写真.jpg", data, "image/jpeg")}
+        assert (await http.post(url, headers=headers, files=good)).status_code == 200
+        assert (await http.post(url, headers=headers, files=good)).status_code == 404, "once"
+        place = (await desk.call("GET", path)).headers["location"]
+        assert (await http.get(place)).status_code == 401
+        assert (await http.get(place, headers=headers)).content == data
+        await desk.clock.sleep(desk.bench.sandbox.choices.download_ticket_s)
+        assert (await http.get(place, headers=headers)).status_code == 404, "the URL ends after a while"
+
+    at_desk(test, people=1)
