@@ -192,7 +192,7 @@ def _body(kind: Kind, *, whole: bool) -> dict[str, Any]:
         "domainId": schemas.DOMAIN,
         "displayOrder": schemas.INT32,
         kind.name: schemas.text(100),
-        "i18nNames": schemas.array_of(names, high=20),
+        "i18nNames": schemas.array_of(names, high=20, null=True),
     }
     required = ["domainId", "displayOrder", kind.name]
     if kind.keyed:
@@ -202,7 +202,7 @@ def _body(kind: Kind, *, whole: bool) -> dict[str, Any]:
         required.append("executive")
     if kind.table == "user_types":
         properties["userTypeCode"] = schemas.text(50, null=True, pattern="^([A-Za-z][A-Za-z0-9_]*)?$")
-    return schemas.body(properties, *(required if whole else ()))
+    return schemas.body(properties, *required) if whole else schemas.partial(properties)
 
 
 _SWITCH = schemas.body({"domainId": {"type": ["integer", "null"]}})

@@ -156,9 +156,9 @@ _FIELDS: dict[str, Any] = {
     "propertyName": schemas.text(120, pattern="^[A-Za-z_][A-Za-z0-9_]*$"),
     "displayName": schemas.text(20),
     "propertyType": schemas.one_of(*TYPES),
-    "displayOrder": schemas.INT32,
+    "displayOrder": {**schemas.INT32, "type": ["integer", "null"]},
     "multiValued": schemas.FLAG_OR_NULL,
-    "options": schemas.array_of(_OPTION, low=2, high=1000),
+    "options": schemas.array_of(_OPTION, low=2, high=1000, null=True),
     "mandatory": schemas.FLAG_OR_NULL,
     "readAccessType": schemas.one_of(*READERS, null=True),
     "writeAccessType": schemas.one_of(*WRITERS, null=True),
@@ -178,7 +178,7 @@ _TODAY: tuple[Operation, ...] = (
     _op("create", "POST", _PATH, _create, 201, body=_NEW),
     _op("list", "GET", _PATH, _list, query={"domainId": schemas.DOMAIN}),
     _op("get", "GET", _ONE, _get),
-    _op("patch", "PATCH", _ONE, _patch, 200, body=schemas.body(_FIELDS)),
+    _op("patch", "PATCH", _ONE, _patch, 200, body=schemas.partial(_FIELDS)),
     _op("delete", "DELETE", _ONE, _delete, 204),
 )
 _FIELD_NAMES = {

@@ -336,7 +336,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _op("list", "GET", "/groups", _list, query=schemas.PAGE),
     _op("get", "GET", _ONE, _get),
     _op("replace", "PUT", _ONE, _update, body=_WHOLE),
-    _op("patch", "PATCH", _ONE, _update, body=schemas.body(_FIELDS)),
+    _op("patch", "PATCH", _ONE, _update, body=schemas.partial(_FIELDS)),
     _op("delete", "DELETE", _ONE, _delete, 204),
     _op("members.list", "GET", f"{_ONE}/members", _members, query=schemas.PAGE),
     _op("members.add", "POST", f"{_ONE}/members", _add_member, 201, body=_MEMBER),

@@ -315,18 +315,19 @@ def _members(call: Call) -> Reply:
     return Reply(200, call.page("members", rows, view=view))
 
 
-_MEMBER = schemas.array_of(schemas.body({"userId": schemas.text(1000)}, "userId"), high=1000)
+_MEMBER = schemas.array_of(schemas.body({"userId": schemas.text(1000)}, "userId"), high=1000, null=True)
 _NAMES = schemas.body(
     {"language": schemas.one_of(*LANGUAGES), "name": schemas.text(100, null=True)}, "language"
 )
+_EMAIL = r"[a-z0-9._\-!#]{2,64}(@[A-Za-z0-9.-]+)?"
 _FIELDS: dict[str, Any] = {
     "domainId": schemas.DOMAIN,
     "orgUnitName": schemas.text(100),
     "orgUnitExternalKey": schemas.key(check.USER_KEY),
-    "i18nNames": schemas.array_of(_NAMES, high=20),
-    "email": schemas.text(90, null=True, pattern=r"^([a-z0-9._\-!#]{2,64}(@[A-Za-z0-9.-]+)?)?$"),
+    "i18nNames": schemas.array_of(_NAMES, high=20, null=True),
+    "email": schemas.text(90, pattern=rf"^{_EMAIL}$"),
     "description": schemas.text(160, null=True),
-    "aliasEmails": schemas.array_of(schemas.text(90), high=20),
+    "aliasEmails": schemas.array_of(schemas.text(90), high=20, null=True),
     **dict.fromkeys(FLAGS, schemas.FLAG_OR_NULL),
     **dict.fromkeys(SENDERS, _MEMBER),
 }
@@ -334,7 +335,12 @@ _PLACE: dict[str, Any] = {
     "parentOrgUnitId": schemas.text(1000, null=True),
     "displayOrder": {**schemas.INT32, "minimum": 1},
 }
-_NEW = schemas.body({**_FIELDS, **_PLACE}, "domainId", "orgUnitName", "displayOrder")
+_NEW = schemas.body(
+    {**_FIELDS, **_PLACE, "email": schemas.text(90, null=True, pattern=rf"^({_EMAIL})?$")},
+    "domainId",
+    "orgUnitName",
+    "displayOrder",
+)
 _ONE = "/orgunits/{orgUnitId}"
 
 
@@ -355,7 +361,7 @@ def _write(name: str, method: str, path: str, handler: Any, success: int, body: 
 OPERATIONS: tuple[Operation, ...] = (
     _write("create", "POST", "/orgunits", _create, 201, _NEW),
     _write("replace", "PUT", _ONE, _update, 200, schemas.body(_FIELDS, "domainId", "orgUnitName", "email")),
-    _write("patch", "PATCH", _ONE, _update, 200, schemas.body(_FIELDS)),
+    _write("patch", "PATCH", _ONE, _update, 200, schemas.partial(_FIELDS)),
     _write("move", "POST", f"{_ONE}/move", _move, 200, schemas.body(_PLACE, "displayOrder")),
     _write("delete", "DELETE", _ONE, _delete, 204),
     Operation("orgunits.list", "GET", "/orgunits", READ, _list, query=schemas.PAGE, paragraph="1 §5"),

@@ -15,6 +15,7 @@ __all__ = [
     "key",
     "one_of",
     "page",
+    "partial",
     "text",
     "without",
 ]
@@ -50,9 +51,11 @@ def one_of(*words: str, null: bool = False) -> dict[str, Any]:
     return {"enum": [*words, *((None,) if null else ())]}
 
 
-def array_of(items: dict[str, Any], *, low: int = 0, high: int | None = None) -> dict[str, Any]:
+def array_of(
+    items: dict[str, Any], *, low: int = 0, high: int | None = None, null: bool = False
+) -> dict[str, Any]:
     """A list of `low` to `high` items."""
-    found: dict[str, Any] = {"type": "array", "items": items}
+    found: dict[str, Any] = {"type": ["array", "null"] if null else "array", "items": items}
     if low:
         found["minItems"] = low
     if high is not None:
@@ -63,6 +66,12 @@ def array_of(items: dict[str, Any], *, low: int = 0, high: int | None = None) ->
 def body(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     """An object; unlisted properties are let through (part 2 §15)."""
     return {"type": "object", "required": list(required), "properties": properties}
+
+
+def partial(properties: dict[str, Any]) -> dict[str, Any]:
+    """Body of a PATCH: nothing is required, and ``domainId`` may be null."""
+    domain = {"domainId": {"type": ["integer", "null"]}} if "domainId" in properties else {}
+    return body({**properties, **domain})
 
 
 def page(maximum: int = 100, *, domain: bool = False) -> dict[str, Any]:
