@@ -25,6 +25,7 @@ import httpx
 from bousai_kit.sandbox import journal
 from bousai_kit.sandbox.bot_state import bot_secret
 from bousai_kit.sandbox.ops import Call, DueHandler, Operation, Reply, bad, missing
+from bousai_kit.sandbox.schemas import array_of, body, one_of
 
 if TYPE_CHECKING:
     from bousai_kit.sandbox.core import Sandbox
@@ -305,7 +306,15 @@ def _switch(call: Call) -> Reply:
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
-        "admin.events", "PUT", "/bots/{botId}/events", (), _switch, success=204, host="admin", limit="none"
+        "admin.events",
+        "PUT",
+        "/bots/{botId}/events",
+        (),
+        _switch,
+        success=204,
+        host="admin",
+        limit="none",
+        body=body({"events": array_of(one_of(*EVENTS))}, "events"),
     ),
 )
 DUE_HANDLERS: dict[str, DueHandler] = {"callback": _due}

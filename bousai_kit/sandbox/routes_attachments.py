@@ -9,7 +9,6 @@ import base64
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from bousai_kit.sandbox import tickets
 from bousai_kit.sandbox.bot_state import bot_of
@@ -17,6 +16,7 @@ from bousai_kit.sandbox.choices import Choices
 from bousai_kit.sandbox.content_parts import string
 from bousai_kit.sandbox.contents import File, extension_allowed
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, missing
+from bousai_kit.sandbox.schemas import body, text
 from bousai_kit.sandbox.tenant import Tenant
 
 __all__ = ["OPERATIONS", "file_lookup", "parse_form", "put_file"]
@@ -169,12 +169,6 @@ def _download(call: Call) -> Reply:
     return Reply(200, raw=found[1], content_type="application/octet-stream")
 
 
-_BODY: dict[str, Any] = {
-    "type": "object",
-    "required": ["fileName"],
-    "properties": {"fileName": {"type": "string", "minLength": 1, "maxLength": 1000}},
-}
-
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "attachments.create",
@@ -182,7 +176,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/bots/{botId}/attachments",
         TALK,
         _announce,
-        body=_BODY,
+        body=body({"fileName": text(1000)}, "fileName"),
         paragraph="2 §1.6",
     ),
     Operation(

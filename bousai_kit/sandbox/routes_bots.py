@@ -8,9 +8,10 @@ from typing import Any
 
 from bousai_kit.sandbox import rooms
 from bousai_kit.sandbox.bot_state import administrator, bot_of, bot_secret, find_member, member_of
-from bousai_kit.sandbox.choices import Choices
 from bousai_kit.sandbox.content_parts import array, https, i18n, members_of, string
+from bousai_kit.sandbox.content_schemas import BOT, BOT_I18N, BOT_PATCH
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, conflict, missing
+from bousai_kit.sandbox.schemas import FLAG, FLAG_OR_NULL, body, page, text
 from bousai_kit.sandbox.tenant import Entity, Tenant, iso
 
 __all__ = ["OPERATIONS", "found", "truth"]
@@ -99,11 +100,7 @@ def _checked(call: Call, fields: dict[str, Any], *, partial: bool) -> dict[str, 
         out["callbackUrl"] = _callback_url(fields)
     if "defaultRichmenuId" in fields or "defaultRichMenuId" in fields:
         out["defaultRichmenuId"] = _menu_id(call, fields)
-    for name, key, limit in (
-        ("i18nBotNames", "botName", 100),
-        ("i18nDescriptions", "description", 100),
-        ("i18nPhotoUrls", "photoUrl", 1000),
-    ):
+    for name, key, limit in BOT_I18N:
         if fields.get(name) is not None:
             texts = i18n(fields, name, key, "", limit)
             out[name] = [{"language": language, key: text} for language, text in texts.items()]
@@ -321,27 +318,10 @@ def truth(sandbox: Any) -> dict[str, Any]:
     }
 
 
-_TEXT = {"type": "string"}
-_FLAG = {"type": "boolean"}
-_BOT = {
-    "type": "object",
-    "required": ["botName", "photoUrl", "description", "administrators"],
-    "properties": {
-        "botName": {"type": "string", "minLength": 1, "maxLength": 100},
-        "photoUrl": {"type": "string", "maxLength": 1000},
-        "description": {"type": "string", "minLength": 1, "maxLength": 100},
-        "administrators": {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 3},
-        "subadministrators": {"type": "array", "items": _TEXT, "maxItems": 3},
-        "allowDomains": {"type": "array", "items": {"type": "integer"}},
-        "enableCallback": _FLAG,
-        "callbackEvents": {"type": "array", "items": {"enum": list(Choices().callback_events)}},
-        "callbackUrl": {"type": "string", "maxLength": 1000},
-        "enableGroupJoin": _FLAG,
-    },
-}
-_DOMAIN = {"type": "object", "properties": {"visible": _FLAG, "allowToSelectedMember": _FLAG}}
-_PAGE = {"cursor": _TEXT, "count": {"type": "integer", "minimum": 1, "maximum": 100}}
-_MEMBER = {"type": "object", "required": ["userId"], "properties": {"userId": _TEXT}}
+_DOMAIN = body({"visible": FLAG, "allowToSelectedMember": FLAG})
+_CHANGE = body({"visible": FLAG_OR_NULL, "allowToSelectedMember": FLAG_OR_NULL})
+_PAGE = page()
+_MEMBER = body({"userId": text(1000)}, "userId")
 _BOT_PATH = "/bots/{botId}"
 _DOMAIN_PATH = "/bots/{botId}/domains/{domainId}"
 
@@ -363,17 +343,17 @@ def _op(
 
 ONE = {"serial": "bot:{botId}"}
 OPERATIONS: tuple[Operation, ...] = (
-    _op("create", "POST", "/bots", FULL, _create, 201, "1.1", body=_BOT, serial="bot:new"),
+    _op("create", "POST", "/bots", FULL, _create, 201, "1.1", body=BOT, serial="bot:new"),
     _op("list", "GET", "/bots", READ, _list, 200, "1.1", query=_PAGE),
     _op("get", "GET", _BOT_PATH, READ, _get, 200, "1.1"),
-    _op("replace", "PUT", _BOT_PATH, FULL, _replace, 200, "1.1", body=_BOT, **ONE),
-    _op("patch", "PATCH", _BOT_PATH, FULL, _patch, 200, "1.1", body={**_BOT, "required": []}, **ONE),
+    _op("replace", "PUT", _BOT_PATH, FULL, _replace, 200, "1.1", body=BOT, **ONE),
+    _op("patch", "PATCH", _BOT_PATH, FULL, _patch, 200, "1.1", body=BOT_PATCH, **ONE),
     _op("delete", "DELETE", _BOT_PATH, FULL, _delete, 204, "1.1", **ONE),
     _op("secret", "POST", "/bots/{botId}/secret", FULL, _secret, 200, "1.1"),
     _op("domains.register", "POST", _DOMAIN_PATH, FULL, _register_domain, 201, "1.3", body=_DOMAIN, **ONE),
     _op("domains.list", "GET", "/bots/{botId}/domains", READ, _list_domains, 200, "1.3", query=_PAGE),
     _op("domains.replace", "PUT", _DOMAIN_PATH, FULL, _change_domain, 200, "1.3", body=_DOMAIN, **ONE),
-    _op("domains.patch", "PATCH", _DOMAIN_PATH, FULL, _change_domain, 200, "1.3", body=_DOMAIN, **ONE),
+    _op("domains.patch", "PATCH", _DOMAIN_PATH, FULL, _change_domain, 200, "1.3", body=_CHANGE, **ONE),
     _op("domains.delete", "DELETE", _DOMAIN_PATH, FULL, _delete_domain, 204, "1.3", **ONE),
     _op("members.add", "POST", f"{_DOMAIN_PATH}/members", FULL, _add_member, 201, "1.3", body=_MEMBER, **ONE),
     _op("members.list", "GET", f"{_DOMAIN_PATH}/members", READ, _list_members, 200, "1.3", query=_PAGE),

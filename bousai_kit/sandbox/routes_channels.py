@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bousai_kit.sandbox import rooms
 from bousai_kit.sandbox.bot_state import bot_of, check_may_use, member_of
 from bousai_kit.sandbox.content_parts import members_of, string
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, missing
+from bousai_kit.sandbox.schemas import array_of, body, page, text
 from bousai_kit.sandbox.tenant import Entity
 
 __all__ = ["LISTENERS", "OPERATIONS", "room_of"]
@@ -87,21 +86,14 @@ def _leave(call: Call) -> Reply:
     return Reply(204)
 
 
-_BODY: dict[str, Any] = {
-    "type": "object",
-    "required": ["members"],
-    "properties": {
-        "members": {
-            "type": "array",
-            "items": {"type": "string"},
-            "minItems": 1,
-            "maxItems": 100,
-            "uniqueItems": True,
-        },
-        "title": {"type": "string", "maxLength": 1000},
+_BODY = body(
+    {
+        "members": {**array_of(text(1000), low=1, high=100), "uniqueItems": True},
+        "title": text(1000, null=True),
     },
-}
-_PAGE = {"cursor": {"type": "string"}, "count": {"type": "integer", "minimum": 1, "maximum": 100}}
+    "members",
+)
+_PAGE = page()
 _ROOM = "/bots/{botId}/channels/{channelId}"
 
 OPERATIONS: tuple[Operation, ...] = (

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bousai_kit.sandbox import bot_state, people, rooms
 from bousai_kit.sandbox.bot_state import bot_of, check_may_use, member_of
-from bousai_kit.sandbox.contents import TYPES, Content, check_content
+from bousai_kit.sandbox.content_schemas import MESSAGE
+from bousai_kit.sandbox.contents import Content, check_content
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply
 from bousai_kit.sandbox.routes_attachments import file_lookup
 from bousai_kit.sandbox.routes_channels import room_of
@@ -93,47 +92,6 @@ def _to_channel(call: Call) -> Reply:
     return Reply(201)
 
 
-_ACTION = {
-    "type": "object",
-    "required": ["type"],
-    "properties": {
-        "type": {"enum": ["message", "uri", "copy", "postback"]},
-        "label": {"type": "string", "maxLength": 20},
-        "text": {"type": "string"},
-        "postback": {"type": "string", "maxLength": 1000},
-        "uri": {"type": "string", "maxLength": 1000},
-        "copyText": {"type": "string"},
-        "data": {"type": "string", "maxLength": 300},
-        "displayText": {"type": "string", "maxLength": 300},
-    },
-}
-_BODY: dict[str, Any] = {
-    "type": "object",
-    "required": ["content"],
-    "properties": {
-        "content": {
-            "type": "object",
-            "required": ["type"],
-            "properties": {
-                "type": {"enum": list(TYPES)},
-                "text": {"type": "string", "maxLength": 2000},
-                "contentText": {"type": "string", "maxLength": 1000},
-                "altText": {"type": "string", "maxLength": 400},
-                "actions": {"type": "array", "items": _ACTION, "maxItems": 10},
-                "columns": {"type": "array", "items": {"type": "object"}, "maxItems": 10},
-                "elements": {"type": "array", "items": {"type": "object"}, "maxItems": 4},
-                "contents": {"type": "object"},
-                "quickReply": {
-                    "type": "object",
-                    "properties": {"items": {"type": "array", "maxItems": 13, "items": {"type": "object"}}},
-                },
-                "latitude": {"type": "number"},
-                "longitude": {"type": "number"},
-            },
-        }
-    },
-}
-
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "messages.to_user",
@@ -142,7 +100,7 @@ OPERATIONS: tuple[Operation, ...] = (
         TALK,
         _to_user,
         success=201,
-        body=_BODY,
+        body=MESSAGE,
         paragraph="2 §2.1",
     ),
     Operation(
@@ -152,7 +110,7 @@ OPERATIONS: tuple[Operation, ...] = (
         TALK,
         _to_channel,
         success=201,
-        body=_BODY,
+        body=MESSAGE,
         paragraph="2 §2.1",
     ),
 )

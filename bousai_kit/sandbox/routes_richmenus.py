@@ -7,8 +7,10 @@ from typing import Any
 
 from bousai_kit.sandbox.bot_state import bot_of, member_of
 from bousai_kit.sandbox.content_parts import EVERYWHERE, action, array, obj, string
+from bousai_kit.sandbox.content_schemas import MENU, RICH_MENU
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, missing
 from bousai_kit.sandbox.routes_attachments import read_file
+from bousai_kit.sandbox.schemas import body, page, text
 from bousai_kit.sandbox.tenant import Entity, iso
 
 __all__ = ["OPERATIONS", "picture_size"]
@@ -205,29 +207,9 @@ def _delete_user(call: Call) -> Reply:
     return Reply(204)
 
 
-_TEXT = {"type": "string"}
-_WHOLE = {"type": "integer", "minimum": 0}
-_AREA = {
-    "type": "object",
-    "required": ["action", "bounds"],
-    "properties": {
-        "action": {"type": "object"},
-        "bounds": {"type": "object", "required": list(_BOUNDS), "properties": dict.fromkeys(_BOUNDS, _WHOLE)},
-    },
-}
-_MENU_BODY = {"type": "object", "required": ["content"], "properties": {"content": {"type": "object"}}}
-_RICH_BODY = {
-    "type": "object",
-    "required": ["richmenuName", "areas", "size"],
-    "properties": {
-        "richmenuName": {"type": "string", "minLength": 1, "maxLength": 300},
-        "areas": {"type": "array", "items": _AREA, "minItems": 1, "maxItems": 20},
-        "size": {"type": "object", "properties": {"width": _WHOLE, "height": _WHOLE}},
-    },
-}
-_FILE_BODY = {"type": "object", "required": ["fileId"], "properties": {"fileId": _TEXT}}
-_USER_BODY = {"type": "object", "required": ["richmenuId"], "properties": {"richmenuId": _TEXT}}
-_PAGE = {"cursor": _TEXT, "count": {"type": "integer", "minimum": 1, "maximum": 100}}
+_FILE_BODY = body({"fileId": text(1000)}, "fileId")
+_USER_BODY = body({"richmenuId": text(100)}, "richmenuId")
+_PAGE = page()
 _FIXED = "/bots/{botId}/persistentmenu"
 _RICH = "/bots/{botId}/richmenus"
 _ONE = "/bots/{botId}/richmenus/{richmenuId}"
@@ -241,10 +223,10 @@ def _op(name: str, method: str, path: str, handler: Any, success: int, **more: A
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    _op("bots.menu.create", "POST", _FIXED, _put_menu, 201, body=_MENU_BODY),
+    _op("bots.menu.create", "POST", _FIXED, _put_menu, 201, body=MENU),
     _op("bots.menu.get", "GET", _FIXED, _get_menu, 200),
     _op("bots.menu.delete", "DELETE", _FIXED, _delete_menu, 204),
-    _op("richmenus.create", "POST", _RICH, _create, 201, body=_RICH_BODY),
+    _op("richmenus.create", "POST", _RICH, _create, 201, body=RICH_MENU),
     _op("richmenus.list", "GET", _RICH, _list, 200, query=_PAGE),
     _op("richmenus.get", "GET", _ONE, _get, 200),
     _op("richmenus.delete", "DELETE", _ONE, _delete, 204),
