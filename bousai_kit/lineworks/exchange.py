@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ from bousai_kit.lineworks.transport import TIMEOUT_S
 from bousai_kit.lineworks.values import Trace
 
 __all__ = ["Elsewhere", "Exchange", "Received"]
+
+log = logging.getLogger(__name__)
 
 _HOPS = 4
 _LOCATION = "bousai_kit.location"
@@ -166,23 +169,23 @@ class Exchange:
     async def post_token(self, form: bytes) -> TokenAnswer:
         """The token request; never redirected."""
         request = self._http.build_request("POST", self._token_url, content=form, headers=_FORM)
-        answer = await self._raw(request, None)
+        answer = await self._send(request, None, "token", 1)
         headers = answer.headers
         return TokenAnswer(
             answer.status_code, answer.content, parse_http_date(headers.get("date")), read_limits(headers)
         )
 
     async def _send(
-        self, request: httpx.Request, token: Token, operation: str, attempt: int
+        self, request: httpx.Request, token: Token | None, operation: str, attempt: int
     ) -> httpx.Response:
         began = self._clock.monotonic()
         answer: httpx.Response | None = None
         try:
-            answer = await self._raw(request, _Bearer(token))
+            answer = await self._raw(request, None if token is None else _Bearer(token))
             return answer
         finally:
             if self._tracer is not None:
-                self._tracer(
+                self._tell(
                     Trace(
                         method=request.method,
                         path=self._shown(request.url),
@@ -194,6 +197,13 @@ class Exchange:
                     )
                 )
 
+    def _tell(self, trace: Trace) -> None:
+        assert self._tracer is not None
+        try:
+            self._tracer(trace)
+        except Exception:  # an onlooker must not make an accepted message look unknown
+            log.exception("the tracer failed")
+
     async def _raw(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
         if self._real:
             with self._clock.hold():
@@ -203,6 +213,8 @@ class Exchange:
 
     def _shown(self, url: httpx.URL) -> str:
         whole = str(url)
+        if whole == self._token_url:
+            return "/token"
         if whole.startswith(self._api + "/"):
             return public_path(whole[len(self._api) :])
         return f"→ {url.host}"  # one-off addresses hold keys

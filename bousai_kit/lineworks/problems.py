@@ -40,6 +40,7 @@ __all__ = [
 
 _SHAPES = (("code", "description"), ("error", "error_description"), ("returnCode", "returnMessage"))
 _OPAQUE = re.compile(r"[A-Za-z0-9+/_=.\-]{60,}")  # a token or an assertion echoed back
+_AT = frozenset("@＠")
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: AuthRejected,
     403: PermissionDenied,
@@ -82,7 +83,7 @@ def _clean(value: object, length: int) -> str:
 def public_path(path: str) -> str:
     """A path as it may be shown: ids stay, login ids (they hold names) and queries do not."""
     plain = path.partition("?")[0]
-    return "/".join("{login}" if "@" in unquote(part) else part for part in plain.split("/"))
+    return "/".join("{login}" if _AT & set(unquote(unquote(part))) else part for part in plain.split("/"))
 
 
 def build_error(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
 
-from bousai_kit.panels.base import PanelModel, Report, guarded, remembered, table_html
+from bousai_kit.errors import BousaiKitError
+from bousai_kit.panels.base import PanelModel, Report, esc, guarded, remembered, table_html
+from bousai_kit.panels.traffic import Traffic
 from bousai_kit.panels.view import Panel, PanelView, button
 
 if TYPE_CHECKING:
-    from bousai_kit.doctor import Examination
+    from bousai_kit.doctor import Check, Examination
     from bousai_kit.workbench import Workbench
 
 __all__ = ["StartModel", "StartPanel", "StartView"]
@@ -21,9 +27,11 @@ class StartModel(PanelModel):
     """The checks of `bousai doctor`, and what they mean for the next notebook."""
 
     examination = tl.Any(None)  # Examination or None
+    requests = tl.Int(0)  # seen on the wire so far
 
     def __init__(self, bench: Workbench) -> None:
         super().__init__(bench)
+        self.traffic = Traffic(bench, self._traffic_changed)
         self.refresh()
 
     @property
@@ -49,45 +57,119 @@ class StartModel(PanelModel):
     def refresh(self) -> None:
         """Say what to do next."""
         seen = self.examination
+        self._traffic_changed()
         if seen is None:
             self.next_step = "「接続を確認する」を押してください。何も送信されません。"
             self.finished, self.missing = [], ["接続の確認"]
             return
-        wrong = [check for check in seen.checks if not check.ok]
-        self.finished = [f"{len(seen.checks) - len(wrong)} 項目は正常です。"]
-        self.missing = [f"{check.label}：{check.detail} → {check.hint}" for check in wrong]
-        if wrong:
-            self.next_step = f"「{wrong[0].label}」を直してから、もう一度「接続を確認する」を押してください。"
+        good = sum(check.ok for check in seen.checks)
+        self.finished = [f"{good} 項目は正常です。"] if good else []
+        self.missing = [f"{check.label}：{check.detail} → {check.hint}" for check in seen.wrong]
+        if seen.unseen:
+            self.missing.append(f"ほかの {len(seen.unseen)} 項目は、それを直すと確認できます。")
+        if seen.wrong:
+            self.next_step = (
+                f"「{seen.wrong[0].label}」を直してから、もう一度「接続を確認する」を押してください。"
+            )
         else:
             self.next_step = "準備ができています。10_onboarding（名簿の登録）を開いてください。"
 
+    def _traffic_changed(self) -> None:
+        self.requests = self.traffic.count
+
+    @property
+    def where(self) -> str:
+        """Whom this notebook speaks to, in a sentence; and how to speak to the other one."""
+        bench = self.bench
+        if bench.in_sandbox:
+            said = (
+                "いまの接続先は、この端末の中の練習用の街（サンドボックス）です。実在の人には何も届きません。"
+            )
+            named = _named_profile()
+            if named not in ("", "sandbox"):
+                said += (
+                    f"設定にはプロファイル「{named}」があります。実際のテナントにつなぐときは、"
+                    f'上の設定のセルを PROFILE = "{named}" に書き換えて、最初から実行してください。'
+                )
+            return said
+        tenant = f"ドメイン {bench.settings.domain_id or '未設定'}、Bot {bench.settings.bot_id or '未設定'}"
+        name = bench.settings.profile
+        if bench.settings.is_loopback:
+            return f"いまの接続先は、この端末の中の試験用サーバー「{name}」（{tenant}）です。"
+        return (
+            f"いまの接続先は、実際のテナント「{name}」（{tenant}）です。"
+            "この画面は読み取るだけですが、ほかのノートブックの送信は実在の人に届きます。"
+        )
+
     def table(self) -> str:
-        """All checks as a table."""
-        if self.examination is None:
+        """All checks as a table; when something is wrong, only that, and the others folded below it."""
+        seen = self.examination
+        if seen is None:
             return ""
-        rows = [
-            (check.label, "正常" if check.ok else "要対応", check.detail, check.hint)
-            for check in self.examination.checks
-        ]
-        return table_html("接続の確認", ("項目", "結果", "内容", "直し方"), rows)
+        if seen.ok:
+            return _table("接続の確認", seen.checks)
+        return (
+            _table(f"対応が必要な項目（{len(seen.wrong)} 件）", seen.wrong)
+            + _folded("直すと確認できる項目", seen.unseen)
+            + _folded("正常な項目", [check for check in seen.checks if check.ok])
+        )
 
     def as_html(self) -> str:
-        return super().as_html() + f"<div class='bk'>{self.table()}</div>"
+        traffic = f"<summary>{esc(self.traffic.title())}</summary>{self.traffic.as_html()}"
+        shown = f"<p>{esc(self.where)}</p>{self.table()}<details>{traffic}</details>"
+        return super().as_html() + f"<div class='bk'>{shown}</div>"
+
+
+def _named_profile() -> str:
+    """The profile that the settings name by themselves, "" when they cannot be read."""
+    from bousai_kit.lab import FOLDER_VARIABLE
+    from bousai_kit.settings import load_settings
+
+    folder = os.environ.get(FOLDER_VARIABLE)
+    with contextlib.suppress(BousaiKitError):
+        return load_settings(cwd=Path(folder) if folder else None).profile
+    return ""
+
+
+def _table(caption: str, checks: Sequence[Check]) -> str:
+    rows = [(check.label, _mark(check), check.detail, check.hint) for check in checks]
+    return table_html(caption, ("項目", "結果", "内容", "直し方"), rows)
+
+
+def _mark(check: Check) -> str:
+    return "正常" if check.ok else "未確認" if check.unseen else "要対応"
+
+
+def _folded(caption: str, checks: Sequence[Check]) -> str:
+    if not checks:
+        return ""
+    title = f"{caption}（{len(checks)} 件）"
+    return f"<details><summary>{esc(title)}</summary>{_table(caption, checks)}</details>"
 
 
 class StartView(PanelView):
-    """One button, one table."""
+    """One button, one table, and the record of requests folded away."""
 
     def __init__(self, model: StartModel) -> None:
         self.go = button("接続を確認する", guarded(model, model.examine), style="primary")
+        self.where = ipw.HTML(f"<div class='bk'><p>{esc(model.where)}</p></div>")
         self.result = ipw.HTML()
-        super().__init__(model, [ipw.HBox([self.go]), self.result])
+        self.record = ipw.HTML()
+        self.fold = ipw.Accordion(children=[self.record], selected_index=None)
+        super().__init__(model, [self.where, ipw.HBox([self.go]), self.result, self.fold])
         ipw.dlink((model, "busy"), (self.go, "disabled"))
         model.observe(self._result, "examination")
+        model.observe(self._traffic, "requests")
         self._result()
+        self._traffic()
 
     def _result(self, _: Any = None) -> None:
         self.result.value = f"<div class='bk'>{self.model.table()}</div>"  # type: ignore[attr-defined]
+
+    def _traffic(self, _: Any = None) -> None:
+        traffic = self.model.traffic  # type: ignore[attr-defined]
+        self.record.value = f"<div class='bk'>{traffic.as_html()}</div>"
+        self.fold.titles = (traffic.title(),)
 
 
 class StartPanel(Panel):

@@ -414,11 +414,12 @@ def test_traces_and_counts_hold_no_login_and_no_query() -> None:
     counts, _ = run(use, script(*answers), tracer=found.append)
     assert counts == (3, 1)
     assert [(t.path, t.status, t.attempt, t.operation) for t in found] == [
+        ("/token", 200, 1, "token"),
         ("/users/{login}", 429, 1, "users.get"),
         ("/users/{login}", 200, 2, "users.get"),
         ("/users", 200, 1, "users.list"),
     ]
-    assert found[0].limit_left == 0
+    assert found[1].limit_left == 0
 
 
 def test_a_wrong_clock_is_told_with_a_401_of_the_api() -> None:
