@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import Bar, Json, Yes, bench_for_cli, confirm, emit, note, run
+from .plan_text import plan_lines, plan_text
 
 if TYPE_CHECKING:
     from ..onboarding.apply import ApplyResult
-    from ..onboarding.items import Plan
 
 __all__ = ["register"]
 
@@ -81,7 +81,27 @@ def register(app: typer.Typer) -> None:
                     made = prepare_plan(made, bench.home)
                     save_plan(made, out)
                     document["file"] = str(out)
-            emit(document, lambda: _plan_text(made, out), as_json)
+            emit(document, lambda: plan_text(made, out), as_json)
+            return 0
+
+        run(main)
+
+    @onboard.command()
+    def review(
+        plan: PlanFile,
+        out: Annotated[Path, typer.Option(metavar="FILE.xlsx", help="書き出し先（氏名を含みます）。")],
+        as_json: Json = False,
+    ) -> None:
+        """計画を、二人目が確かめるための Excel にします（ポスト、人、組織、グループ、ルーム）。"""
+
+        def main() -> int:
+            from ..onboarding import load_plan
+            from ..onboarding.review import write_review
+
+            made = load_plan(plan)
+            write_review(made, out)
+            text = f"{out} を作りました。氏名を含みます。確認が済んだら削除してください。"
+            emit({"plan_id": made.plan_id, "file": str(out)}, text, as_json)
             return 0
 
         run(main)
@@ -97,7 +117,7 @@ def register(app: typer.Typer) -> None:
 
             made = load_plan(plan)
             async with bench_for_cli() as bench:
-                question = "\n".join([f"接続先：{bench.settings.profile}", *_plan_lines(made)])
+                question = "\n".join([f"接続先：{bench.settings.profile}", *plan_lines(made)])
                 confirm(question, yes=yes or bench.in_sandbox)
                 bar = Bar("登録", made.calls)
                 try:
@@ -227,38 +247,6 @@ def register(app: typer.Typer) -> None:
         run(main)
 
 
-def _plan_lines(plan: Plan) -> list[str]:
-    units, groups = plan.as_json()["orgunits"], plan.as_json()["groups"]
-    minutes = max(1, round(plan.eta_s / 60))
-    return [
-        f"新規登録 {plan.count('create'):,} 名、変更 {plan.count('update'):,} 名、"
-        f"変更なし {plan.count('unchanged'):,} 名、一時停止 {len(plan.suspend):,} 名、"
-        f"競合 {plan.count('conflict'):,} 名、名簿外でそのまま {plan.left_alone:,} 名",
-        f"組織の新規 {units['create']:,}・変更 {units['update']:,}、"
-        f"グループの新規 {groups['create']:,}・変更 {groups['update']:,}",
-        f"通信 {plan.calls:,} 回、およそ {minutes:,} 分",
-        *(f"注意：{sentence}" for sentence in plan.notes),
-    ]
-
-
-def _plan_text(plan: Plan, out: Path | None) -> str:
-    from ..onboarding.plan import LABELS
-
-    lines = [f"計画 {plan.plan_id}", *_plan_lines(plan)]
-    for item in plan.of("update")[:50]:
-        changed = "、".join(f"{LABELS[name]}「{old}」→「{new}」" for name, (old, new) in item.changes.items())
-        lines.append(f"  変更 {item.person.row} 行目 職員番号 {item.person.staff_number}：{changed}")
-    for item in plan.of("conflict"):
-        lines.append(f"  競合 {item.person.row} 行目 職員番号 {item.person.staff_number}：{item.reason}")
-    if out is not None:
-        lines.append(
-            f"計画を {out} に保存しました。確認したら `bousai onboard apply {out}` を実行してください。"
-        )
-    else:
-        lines.append("実行するには --out PLAN.json を付けて計画を保存してください。")
-    return "\n".join(lines)
-
-
 def _apply_text(result: ApplyResult) -> str:
     lines = [
         f"{result.done:,} 件を実行しました（実行済み {result.skipped:,} 件、失敗 {len(result.failed):,} 件、"
@@ -267,6 +255,9 @@ def _apply_text(result: ApplyResult) -> str:
     lines += _items((*result.failed, *result.unknown))
     if result.rejects is not None:
         lines.append(f"登録できなかった行：{result.rejects}（直して、もう一度 onboard plan に使えます）")
+    lines += [
+        f"  孤立したルーム：{title}（Bot の参加通知がなく、退出できません）" for title in result.orphans
+    ]
     if not result.complete:
         lines.append("同じコマンドをもう一度実行すると、残りを続けます。")
     return "\n".join(lines)

@@ -64,12 +64,14 @@ class PersonItem:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Leaver:
-    """A member who is not in the roster and is to be suspended."""
+    """A member who is not in the roster and is to be suspended, and the post that becomes free."""
 
     user_id: str
     login_id: str
     name: str
     staff_number: str = ""
+    unit: str = ""
+    position: str = ""
 
     def __repr__(self) -> str:
         return f"<Leaver {self.user_id}>"
@@ -165,6 +167,8 @@ class Plan:
         User ids of the administrators who become masters of new groups.
     left_alone : int
         Members of the tenant who are not in the roster and stay as they are.
+    posts : mapping of str to int
+        How many posts are filled, handed over, vacated, unchanged (`posts.posts_of` says which).
     notes : tuple of str
         Sentences that a reader has to know.
     calls : int
@@ -189,6 +193,7 @@ class Plan:
     left_alone: int = 0
     rooms: tuple[RoomItem, ...] = ()
     bot_id: int = 0
+    posts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     calls: int = 0
     eta_s: float = 0.0
@@ -230,6 +235,7 @@ class Plan:
             "groups": _counted(self.groups),
             "rooms": dict.fromkeys(("create", "rebuild", "unchanged", "leave"), 0)
             | Counter(one.action for one in self.rooms),
+            "posts": dict(self.posts),
             "calls": self.calls,
             "eta_s": round(self.eta_s, 1),
             "notes": list(self.notes),

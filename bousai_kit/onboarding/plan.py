@@ -25,6 +25,7 @@ from bousai_kit.onboarding.items import (
     UnitItem,
 )
 from bousai_kit.onboarding.plan_file import plan_digest
+from bousai_kit.onboarding.posts import count_posts, deputies_in_doubt, posts_of
 from bousai_kit.onboarding.rooms import plan_rooms, wants_rooms
 from bousai_kit.onboarding.tenant_view import Member, TenantView
 from bousai_kit.roster import Person, Roster, RosterUnit, require_ok
@@ -108,8 +109,12 @@ def build_plan(
             raise FewLeavers(len(plan.suspend), allowed)
     calls = count_calls(plan)
     reading = max(1, view.requests)
+    doubts = len(deputies_in_doubt(plan))
+    said = f"代理対象の人が動くため、{doubts:,} 名の代理順位を確かめてください。"
     plan = replace(
         plan,
+        posts=count_posts(posts_of(plan)),
+        notes=(*plan.notes, said) if doubts else plan.notes,
         roster_sha256=roster.sha256,
         calls=sum(calls.values()) + reading,
         eta_s=estimate_s(calls, reading=reading, per_minute=view.per_minute, limits=limits or {}),
@@ -284,7 +289,10 @@ class _Differ:
                 alone, waiting = alone + 1, waiting + 1
             else:
                 name = f"{member.last_name} {member.first_name}".strip()
-                leaving.append(Leaver(member.user_id, member.login_id, name, member.staff_number))
+                unit_id, position_id = member.primary_unit(self.view.domain_id)
+                unit = self.view.unit_by_id(unit_id) if unit_id else None
+                post = ("" if unit is None else unit.name, self.view.position_name(position_id))
+                leaving.append(Leaver(member.user_id, member.login_id, name, member.staff_number, *post))
         return tuple(leaving), alone, waiting
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "check_table",
     "counts_table",
     "group_table",
+    "posts_table",
     "result_table",
     "status_table",
 ]
@@ -52,7 +53,12 @@ def counts_table(plan: Plan | None) -> str:
             for label, key in (("組織", "orgunits"), ("役職", "positions"), ("グループ", "groups"))
         ),
     ]
+    rooms, posts = said["rooms"], said["posts"]
+    if plan.rooms:
+        rows.append(("トークルーム", rooms["create"], rooms["rebuild"], rooms["unchanged"]))
     more = [
+        ("交代するポスト", posts["handed_over"]),
+        ("空席になるポスト", posts["vacated"]),
         ("一時停止する人", len(plan.suspend)),
         ("登録できない人（競合）", plan.count("conflict")),
         ("名簿になく、そのままにする人", plan.left_alone),
@@ -88,6 +94,31 @@ def changes_table(plan: Plan | None) -> str:
     return table_html("一人ずつの内容", ("名簿の行", "職員番号", "すること", "内容"), rows) if rows else ""
 
 
+def posts_table(plan: Plan | None) -> str:
+    """Which posts change hands, from whom to whom, and whose place as a deputy is in doubt."""
+    from bousai_kit.onboarding.posts import KINDS, deputies_in_doubt, posts_of
+
+    if plan is None:
+        return ""
+    rows = [
+        (
+            KINDS[one.kind],
+            str(one.post),
+            "、".join(number for number, _, _ in one.went) or "なし",
+            "、".join(number for number, _, _ in one.came) or "なし",
+        )
+        for one in posts_of(plan)
+        if one.kind in ("handed_over", "vacated") or (one.kind == "filled" and plan.count("unchanged"))
+    ]
+    text = (
+        table_html("ポストの異動", ("区分", "ポスト", "前任（職員番号）", "後任（職員番号）"), rows)
+        if rows
+        else ""
+    )
+    doubts = deputies_in_doubt(plan)
+    return text + (table_html("代理順位の確認", ("職員番号", "理由"), doubts) if doubts else "")
+
+
 def _change(labels: Mapping[str, str], name: str, pair: tuple[str, str]) -> str:
     if name in _PRIVATE:
         return f"{labels[name]}（名簿のとおり）"
@@ -112,6 +143,9 @@ def result_table(result: ApplyResult | None) -> str:
     ]
     if left:
         text += table_html("残ったもの", ("名簿の行", "職員番号など", "理由"), left)
+    if result.orphans:
+        lost = [(title, "Bot の参加通知がなく、退出できません") for title in result.orphans]
+        text += table_html("孤立したトークルーム", ("名称", "理由"), lost)
     if result.rejects is not None:
         text += f"<p>登録できなかった行：{esc(result.rejects)}（直して、名簿として使えます）</p>"
     return text

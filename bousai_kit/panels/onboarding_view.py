@@ -12,6 +12,7 @@ from bousai_kit.panels.onboarding_tables import (
     changes_table,
     check_table,
     counts_table,
+    posts_table,
     result_table,
     status_table,
 )
@@ -65,7 +66,9 @@ class OnboardingView(PanelView):
         self.hurry.layout.display = "block" if model.bench.in_sandbox and not model.unattended else "none"
         self.checked, self.counts, self.changes = ipw.HTML(), ipw.HTML(), ipw.HTML()
         self.result, self.files, self.status = ipw.HTML(), ipw.HTML(), ipw.HTML()
-        self.details = ipw.Accordion(children=[self.changes], titles=("一人ずつの内容",), selected_index=None)
+        self.details = ipw.Accordion(
+            children=[self.changes], titles=("ポストと一人ずつの内容",), selected_index=None
+        )
         self.why = ipw.HTML()
         body = [
             _title("1. 名簿を選ぶ"),
@@ -139,7 +142,7 @@ class OnboardingView(PanelView):
         for widget, content in (
             (self.checked, check_table(model.checked)),
             (self.counts, counts_table(model.plan)),
-            (self.changes, changes_table(model.plan)),
+            (self.changes, posts_table(model.plan) + changes_table(model.plan)),
             (self.result, result_table(model.result)),
             (self.files, "".join(f"<p>配付資料：{esc(path)}</p>" for path in model.handouts)),
             (self.status, status_table(model.status)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bousai_kit.tables.encodings import decode_text
 from bousai_kit.tables.model import Table
 from bousai_kit.tables.reading import read_bytes, read_table, table_of
-from bousai_kit.tables.writing import csv_bytes, write_csv, write_xlsx
+from bousai_kit.tables.writing import csv_bytes, write_csv, write_xlsx, xlsx_bytes
 
 __all__ = [
     "Table",
@@ -19,4 +19,5 @@ __all__ = [
     "table_of",
     "write_csv",
     "write_xlsx",
+    "xlsx_bytes",
 ]

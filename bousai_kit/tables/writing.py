@@ -14,7 +14,7 @@ from typing import IO
 from bousai_kit.errors import InputError
 from bousai_kit.tables.delimited import HARMFUL
 
-__all__ = ["csv_bytes", "write_csv", "write_xlsx"]
+__all__ = ["csv_bytes", "write_csv", "write_xlsx", "xlsx_bytes"]
 
 _HARMFUL = re.compile(f"'*[{HARMFUL}]")
 _QUOTED = re.compile(r'[",;\t\r\n]|^\s|\s$')
@@ -75,7 +75,12 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def write_xlsx(path: Path, sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[object]]]]) -> None:
-    """Write a workbook, whole or not at all; text stays text, numbers stay numbers.
+    """Write a workbook, whole or not at all (`xlsx_bytes`)."""
+    _replace(path, xlsx_bytes(sheets))
+
+
+def xlsx_bytes(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[object]]]]) -> bytes:
+    """The bytes of a workbook; text stays text, numbers stay numbers.
 
     Parameters
     ----------
@@ -97,7 +102,7 @@ def write_xlsx(path: Path, sheets: Mapping[str, tuple[Sequence[str], Iterable[Se
                 sheet.write_string(0, column, title, bold)
             for number, row in enumerate(rows, 1):
                 if number >= 1_048_576:
-                    raise InputError(f"{path.name} に書く行が Excel の上限（1,048,576 行）を超えます。")
+                    raise InputError(f"シート「{name}」の行が Excel の上限（1,048,576 行）を超えます。")
                 for column, value in enumerate(row):
                     if isinstance(value, int | float) and not isinstance(value, bool):
                         if value == value:
@@ -114,7 +119,7 @@ def write_xlsx(path: Path, sheets: Mapping[str, tuple[Sequence[str], Iterable[Se
             for column, width in enumerate(widths):
                 sheet.set_column(column, column, min(60, max(8, width + 2)))
             sheet.freeze_panes(1, 0)
-    _replace(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _width(text: str) -> int:

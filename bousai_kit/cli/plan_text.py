@@ -1,0 +1,54 @@
+"""A plan in words, for the terminal: staff numbers, no names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..onboarding.items import Plan
+
+__all__ = ["plan_lines", "plan_text"]
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """What a plan would do, in a few sentences."""
+    said = plan.as_json()
+    units, groups, rooms, posts = said["orgunits"], said["groups"], said["rooms"], said["posts"]
+    minutes = max(1, round(plan.eta_s / 60))
+    return [
+        f"新規登録 {plan.count('create'):,} 名、変更 {plan.count('update'):,} 名、"
+        f"変更なし {plan.count('unchanged'):,} 名、一時停止 {len(plan.suspend):,} 名、"
+        f"競合 {plan.count('conflict'):,} 名、名簿外でそのまま {plan.left_alone:,} 名",
+        f"組織の新規 {units['create']:,}・変更 {units['update']:,}、"
+        f"グループの新規 {groups['create']:,}・変更 {groups['update']:,}、"
+        f"トークルームの新規 {rooms['create']:,}・作り直し {rooms['rebuild']:,}・退出 {rooms['leave']:,}",
+        f"ポストの着任 {posts['filled']:,}・交代 {posts['handed_over']:,}・空席 {posts['vacated']:,}",
+        f"通信 {plan.calls:,} 回、およそ {minutes:,} 分",
+        *(f"注意：{sentence}" for sentence in plan.notes),
+    ]
+
+
+def plan_text(plan: Plan, out: Path | None) -> str:
+    from ..onboarding.items import LABELS
+    from ..onboarding.posts import KINDS, deputies_in_doubt, posts_of
+
+    lines = [f"計画 {plan.plan_id}", *plan_lines(plan)]
+    for post in [one for one in posts_of(plan) if one.kind in ("handed_over", "vacated")][:50]:
+        before = "、".join(number for number, _, _ in post.went)
+        after = "、".join(number for number, _, _ in post.came) or "なし"
+        lines.append(f"  {KINDS[post.kind]} {post.post}：職員番号 {before} → {after}")
+    for number, why in deputies_in_doubt(plan):
+        lines.append(f"  代理の確認 職員番号 {number}：{why}")
+    for item in plan.of("update")[:50]:
+        changed = "、".join(f"{LABELS[name]}「{old}」→「{new}」" for name, (old, new) in item.changes.items())
+        lines.append(f"  変更 {item.person.row} 行目 職員番号 {item.person.staff_number}：{changed}")
+    for item in plan.of("conflict"):
+        lines.append(f"  競合 {item.person.row} 行目 職員番号 {item.person.staff_number}：{item.reason}")
+    if out is not None:
+        lines.append(
+            f"計画を {out} に保存しました。確認したら `bousai onboard apply {out}` を実行してください。"
+        )
+    else:
+        lines.append("実行するには --out PLAN.json を付けて計画を保存してください。")
+    return "\n".join(lines)

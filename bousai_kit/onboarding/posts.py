@@ -1,0 +1,153 @@
+"""A plan seen by posts: who held each, who holds it, and what kind of change that is. Pure.
+
+In April sixty of two hundred posts change hands. A list of people says who moves; what the crisis-management
+staff has to know is which post has a new holder, which is left empty, and whether the deputies' line still
+stands. A post is an org unit with a position (所属 and 役職).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from bousai_kit.onboarding.items import PersonItem, Plan
+
+__all__ = ["KINDS", "Post", "PostChange", "count_posts", "deputies_in_doubt", "posts_of"]
+
+KINDS = {"filled": "着任", "handed_over": "交代", "vacated": "空席", "unchanged": "変更なし"}
+"""Was empty; has another holder; has none any more; as before."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Post:
+    """Where somebody stands: unit and position."""
+
+    unit: str
+    position: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.unit} {self.position}".strip()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PostChange:
+    """One post before and after.
+
+    Attributes
+    ----------
+    post : Post
+    kind : str
+        A key of `KINDS`.
+    before, after : tuple of (staff number, name, remark)
+        The holders. The remark says where somebody came from or went (``新規``, ``北区役所 区長から``).
+    roles : tuple of str
+        本部役割 of the holders after it.
+    """
+
+    post: Post
+    kind: str
+    before: tuple[tuple[str, str, str], ...] = ()
+    after: tuple[tuple[str, str, str], ...] = ()
+    roles: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<PostChange {self.post} {self.kind}>"
+
+    @property
+    def came(self) -> tuple[tuple[str, str, str], ...]:
+        """Holders who are new in it."""
+        stayed = {number for number, _, _ in self.before}
+        return tuple(one for one in self.after if one[0] not in stayed)
+
+    @property
+    def went(self) -> tuple[tuple[str, str, str], ...]:
+        """Holders who no longer hold it."""
+        stay = {number for number, _, _ in self.after}
+        return tuple(one for one in self.before if one[0] not in stay)
+
+
+def posts_of(plan: Plan) -> tuple[PostChange, ...]:
+    """Every post that the plan's people hold or held, in the order of the roster; emptied ones last.
+
+    Leavers appear where they stood: a post that only they held is empty afterwards.
+    """
+    before: dict[Post, list[tuple[str, str, str]]] = {}
+    after: dict[Post, list[tuple[str, str, str]]] = {}
+    roles: dict[Post, list[str]] = {}
+    names = {unit.code: unit.name for unit in plan.units}
+    for item in plan.people:
+        if item.action == "conflict":
+            continue
+        old, new = _before(item, names), _after(item, names)
+        number, name = item.person.staff_number, item.person.name
+        remark = "新規" if item.action == "create" else f"{old}から" if old not in (new, None) else ""
+        after.setdefault(new, []).append((number, name, remark))
+        roles.setdefault(new, []).append(item.person.hq_role)
+        if old is not None:
+            remark = f"{new}へ" if new != old else ""
+            before.setdefault(old, []).append((number, name, remark))
+    for leaver in plan.suspend:
+        if leaver.unit or leaver.position:
+            post = Post(leaver.unit, leaver.position)
+            entry = (leaver.staff_number or leaver.user_id, leaver.name, "一時停止")
+            before.setdefault(post, []).append(entry)
+    return tuple(_changes(before, after, roles))
+
+
+def _changes(
+    before: Mapping[Post, list[tuple[str, str, str]]],
+    after: Mapping[Post, list[tuple[str, str, str]]],
+    roles: Mapping[Post, list[str]],
+) -> Iterator[PostChange]:
+    for post in dict.fromkeys((*after, *before)):
+        was, now = tuple(before.get(post, ())), tuple(after.get(post, ()))
+        same = {one[0] for one in was} == {one[0] for one in now}
+        kind = "unchanged" if same else "filled" if not was else "vacated" if not now else "handed_over"
+        role = tuple(dict.fromkeys(one for one in roles.get(post, ()) if one))
+        yield PostChange(post, kind, was, now, role)
+
+
+def count_posts(changes: Iterable[PostChange]) -> dict[str, int]:
+    """How many of each kind."""
+    counts = dict.fromkeys(KINDS, 0)
+    for one in changes:
+        counts[one.kind] += 1
+    return counts
+
+
+def _after(item: PersonItem, names: Mapping[str, str]) -> Post:
+    person = item.person
+    return Post(names.get(person.orgunit_code) or person.orgunit_name or person.orgunit_code, person.position)
+
+
+def _before(item: PersonItem, names: Mapping[str, str]) -> Post | None:
+    if item.action == "create":
+        return None
+    now = _after(item, names)
+    unit = item.changes["orgunit"][0].partition("（")[0] if "orgunit" in item.changes else now.unit
+    position = item.changes["position"][0] if "position" in item.changes else now.position
+    return Post(unit, position) if unit or position else None
+
+
+def deputies_in_doubt(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Whose place in the deputies' line has to be looked at: (staff number, why).
+
+    A deputy stands for a person (職員番号); when that person leaves or takes another post, the line points to
+    somebody who no longer holds what is to be deputised.
+    """
+    by_number = {item.person.staff_number: item for item in plan.people}
+    gone = {one.staff_number for one in plan.suspend}
+    names = {unit.code: unit.name for unit in plan.units}
+    found = []
+    for item in plan.people:
+        wanted = item.person.deputy_for
+        chief = by_number.get(wanted)
+        if not wanted:
+            continue
+        if wanted in gone:
+            found.append((item.person.staff_number, "代理対象の人は、この計画で一時停止になります。"))
+        elif chief is None:
+            found.append((item.person.staff_number, "代理対象の人が名簿にいません。"))
+        elif chief.action == "update" and _before(chief, names) != (now := _after(chief, names)):
+            found.append((item.person.staff_number, f"代理対象の人が異動します（{now}）。"))
+    return tuple(found)

@@ -1,0 +1,161 @@
+"""April: posts change hands; the plan shows them, the groups and rooms follow, the deputies are looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bousai_kit.onboarding.plan import build_plan
+from bousai_kit.onboarding.plan_file import load_plan, save_plan
+from bousai_kit.onboarding.posts import Post, count_posts, deputies_in_doubt, posts_of
+from bousai_kit.onboarding.review import review_sheets, write_review
+from bousai_kit.onboarding.tenant_view import Group
+from bousai_kit.roster import Person, Roster, sample_roster
+from bousai_kit.steps import apply_on
+from bousai_kit.tables import read_table
+from tests.onboarding.onlab import bench_at, plan_for, tenant_problems
+from tests.onboarding.test_plan import member, person, post, roster, view
+
+
+def test_handed_over_filled_vacated_and_as_before() -> None:
+    tenant = view(
+        member(1),
+        member(2, organizations=(post("u2", "p2"),)),
+        member(3, organizations=(post("u2", "p1"),)),
+    )
+    people = roster(person(2, position="課長"), person(4, orgunit_code="A2", position="係長"))
+    plan = build_plan(people, tenant, leavers="suspend", max_leavers=5)
+    seen = {str(one.post): one for one in posts_of(plan)}
+    handed = seen["第一課 課長"]
+    assert handed.kind == "handed_over"
+    assert [one[0] for one in handed.went] == ["S1"]
+    assert handed.went[0][2] == "一時停止"
+    assert [(one[0], one[2]) for one in handed.came] == [("S2", "第二課 係長から")]
+    assert seen["第二課 係長"].kind == "handed_over"
+    assert [one[2] for one in seen["第二課 係長"].after] == ["新規"]
+    assert seen["第二課 課長"].kind == "vacated"
+    assert plan.posts == {"filled": 0, "handed_over": 2, "vacated": 1, "unchanged": 0}
+
+
+def test_the_first_plan_fills_and_the_second_changes_nothing() -> None:
+    people = roster(person(1), person(2, position="係長"))
+    assert build_plan(people, view()).posts == {"filled": 2, "handed_over": 0, "vacated": 0, "unchanged": 0}
+    tenant = view(member(1), member(2, organizations=(post("u1", "p2"),)))
+    assert build_plan(people, tenant).posts["unchanged"] == 2
+
+
+def test_deputies_of_who_leaves_moves_or_is_not_there_are_named() -> None:
+    tenant = view(*(member(number) for number in range(1, 7)))
+    people = roster(
+        person(2, orgunit_code="A2"),
+        person(3, deputy_for="S1"),
+        person(4, deputy_for="S2"),
+        person(5, deputy_for="S3"),
+        person(6, deputy_for="S77"),
+    )
+    plan = build_plan(people, tenant, leavers="suspend", max_leavers=5)
+    doubts = dict(deputies_in_doubt(plan))
+    assert set(doubts) == {"S3", "S4", "S6"}
+    assert "一時停止" in doubts["S3"]
+    assert "第二課 課長" in doubts["S4"]
+    assert any("代理順位" in note for note in plan.notes)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_every_holder_stands_in_the_table_once_before_and_once_after(data: st.DataObject) -> None:
+    spot = st.tuples(st.sampled_from(("A1", "A2")), st.sampled_from(("課長", "係長", "")))
+    was = data.draw(st.dictionaries(st.integers(1, 8), spot, max_size=8))
+    now = data.draw(st.dictionaries(st.integers(1, 8), spot, min_size=1, max_size=8))
+    units, positions = {"A1": "u1", "A2": "u2"}, {"課長": "p1", "係長": "p2", "": None}
+    tenant = view(*(member(n, organizations=(post(units[u], positions[p]),)) for n, (u, p) in was.items()))
+    people = roster(*(person(n, orgunit_code=u, position=p) for n, (u, p) in now.items()))
+    plan = build_plan(people, tenant, leavers="suspend", max_leavers=99)
+    changes = posts_of(plan)
+    assert len({one.post for one in changes}) == len(changes)
+    assert sorted(n for one in changes for n, _, _ in one.after) == sorted(f"S{n}" for n in now)
+    assert sorted(n for one in changes for n, _, _ in one.before) == sorted(f"S{n}" for n in was)
+    assert sum(count_posts(changes).values()) == len(changes)
+    for one in changes:
+        assert (one.kind == "unchanged") == (not one.came and not one.went)
+    assert Post("第一課", "課長") < Post("第二課", "課長")
+
+
+def april(before: Roster, seed: int, posts: int) -> Roster:
+    """So many posts change hands: a third by newcomers, the others among those who are there."""
+    chance = random.Random(seed)
+    people = list(before.people)
+    chosen = sorted(chance.sample(range(len(people)), posts))
+    new, moving = chosen[: posts // 3], chosen[posts // 3 :]
+    for n in new:
+        old = people[n]
+        number = str(990_000 + n)
+        people[n] = replace(
+            old, staff_number=number, login_id=f"shinnin{n:04d}@city-demo", first_name=f"新任{n}", phone=""
+        )
+    seats = [people[n] for n in moving]
+    for n, seat in zip(moving, [*seats[1:], seats[0]], strict=True):
+        fields = ("orgunit_code", "orgunit_name", "position", "hq_role", "ward", "bureau")
+        people[n] = replace(people[n], **{name: getattr(seat, name) for name in fields})
+    return replace(before, people=tuple(people), sha256=f"april-{seed}")
+
+
+def numbers(people: tuple[Person, ...]) -> set[str]:
+    return {one.staff_number for one in people}
+
+
+def test_sixty_of_two_hundred_posts(home: Path, tmp_path: Path) -> None:
+    before = sample_roster(200)
+    after = april(before, 4, 60)
+
+    async def main() -> None:
+        async with await bench_at(home) as bench:
+            assert (await apply_on(bench, await plan_for(bench, before, rooms="always"))).complete
+            sandbox = bench.sandbox
+            assert sandbox is not None
+            for user in list(sandbox.tenant.table("users").values()):  # a year has passed: all are in use
+                user["isPending"] = False
+                sandbox.tenant.put("users", user["userId"], user)
+            gone = numbers(before.people) - numbers(after.people)
+            plan = await plan_for(bench, after, leavers="suspend", max_leavers=len(gone))
+            assert (plan.count("create"), len(plan.suspend), len(gone)) == (20, 20, 20)
+            posts = posts_of(plan)
+            assert 40 <= sum(one.kind == "handed_over" for one in posts) <= 60
+            assert {n for one in posts for n, _, said in one.before if said == "一時停止"} == gone
+            assert {"rebuild"} <= {one.action for one in plan.rooms}
+            assert any("作り直します" in note for note in plan.notes)
+            assert load_plan(save_plan(plan, tmp_path / "plan.json")).posts == plan.posts
+
+            result = await apply_on(bench, plan)
+            assert result.complete, result
+            assert not [one for one in tenant_problems(bench, after) if "group of all" not in one]
+            suspended = {
+                one["userExternalKey"] for one in sandbox.tenant.table("users").values() if one["isSuspended"]
+            }
+            assert suspended == gone
+            rooms = [one for one in sandbox.tenant.table("channels").values() if one["bots"]]
+            ids = {one["userId"] for one in sandbox.tenant.table("users").values() if one["isSuspended"]}
+            assert not [room["title"] for room in rooms if ids & set(room["members"])], "nobody who left"
+            again = await plan_for(bench, after, leavers="suspend")
+            assert again.nothing_to_do, again.as_json()
+
+    asyncio.run(main())
+
+
+def test_the_second_person_reads_it_in_excel(tmp_path: Path) -> None:
+    tenant = view(member(1), member(2), groups=(Group("g", "bousai-all", "防災_全員", frozenset({"id1"})),))
+    people = roster(person(2, first_name="=1+1", orgunit_code="A2"), person(3, last_name="𠮷"))
+    plan = build_plan(people, tenant, leavers="suspend", max_leavers=2)
+    path = write_review(plan, tmp_path / "review.xlsx")
+    assert path.stat().st_mode & 0o077 == 0
+    assert list(review_sheets(plan)) == ["概要", "ポスト", "人", "組織", "グループ", "トークルーム"]
+    cells = [cell for row in read_table(path).rows for cell in row]
+    assert plan.plan_id in cells
+    people_rows = list(review_sheets(plan)["人"][1])
+    assert ("新規", 4, "S3", "𠮷 太郎3", "", "", "") in people_rows
+    assert ("変更", 3, "S2", "試験 =1+1", "所属", "第一課（A1）", "第二課（A2）") in people_rows
