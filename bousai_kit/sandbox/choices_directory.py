@@ -38,6 +38,8 @@ class DirectoryChoices(BotChoices):
     orgunit_key_taken: tuple[int, str] = (409, "CONFLICT")  # 1 §2.4: by analogy with groups [A]
     orgunit_email_taken: tuple[int, str] = (400, "INVALID_PARAMETER")  # 1 §5: by analogy with members [A]
 
+    hidden_from_ordinary: bool = True  # 1 §3 [D] only the super admin sees all; what is left out: SB
+
     # -- members (part 1 §4) ------------------------------------------------------------------------
     narrow_reads: bool = True  # 1 §1.9 [D] "narrow member reads"; which properties they leave out: SB
     undocumented_user_fields: tuple[str, ...] = ("undocumented",)  # 1 §2.1 [M]: some occur; the name: SB
@@ -114,6 +116,7 @@ class DirectoryChoices(BotChoices):
     switch_status: int = 204  # `enable` and `disable`: SB
     custom_properties_name: str = "customProperties"  # JP pages say customAttributes
     max_custom_properties: int = 50  # [D]
+    mandatory_properties: bool = True  # 1 §4.2 [D]: can become mandatory in the API as well
     options_for: tuple[str, ...] = ("STRING",)  # SB: types of custom properties that may have options
     property_fixed: tuple[str, ...] = ("propertyName", "propertyType", "multiValued")  # SB: not by PATCH
     user_type_needs: tuple[str, ...] = (

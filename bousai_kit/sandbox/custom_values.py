@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bousai_kit.sandbox import directory_checks as check
@@ -9,7 +10,7 @@ from bousai_kit.sandbox.content_parts import array, obj, string
 from bousai_kit.sandbox.ops import Call, bad
 from bousai_kit.sandbox.tenant import Entity
 
-__all__ = ["custom_values", "property_by_name"]
+__all__ = ["custom_values", "mandatory_values", "property_by_name"]
 
 
 def property_by_name(call: Call, name: str) -> Entity | None:
@@ -37,6 +38,15 @@ def custom_values(call: Call, value: Any, path: str) -> dict[str, Any]:
         else:
             found[name] = _value(entry, given, here)
     return found
+
+
+def mandatory_values(call: Call, values: Mapping[str, Any], domain_id: int) -> None:
+    """400 when a property that was made mandatory for the domain has no value (part 1 §4.2)."""
+    if not call.choices.mandatory_properties:
+        return
+    for entry in call.tenant.table("custom_properties").values():
+        if entry["mandatory"] and entry["domainId"] == domain_id and entry["propertyName"] not in values:
+            raise bad(f"customProperties.{entry['propertyName']} is required.")
 
 
 def _value(entry: Entity, given: Any, path: str) -> Any:

@@ -27,9 +27,11 @@ __all__ = [
     "known_domain",
     "managed",
     "noted",
+    "ordinary",
     "resolve",
     "same_domain",
     "unique_key",
+    "units_of",
 ]
 
 DIRECTORY = ("directory",)
@@ -112,6 +114,20 @@ def managed(call: Call) -> None:
     user = call.tenant.table("users").get(token.user_id)
     if user is None or not user["isAdministrator"]:
         raise denied()
+
+
+def ordinary(call: Call) -> Entity | None:
+    """The member who asks and sees only a part of the domain (part 1 §3); None: sees all of it."""
+    token = call.token
+    if token is None or token.is_service or not call.choices.hidden_from_ordinary:
+        return None
+    user = call.tenant.table("users").get(token.user_id) or {"userId": "", "isAdministrator": False}
+    return None if user["isAdministrator"] else user
+
+
+def units_of(user: Entity) -> list[str]:
+    """Ids of the org units of a member."""
+    return [unit["orgUnitId"] for company in user.get("organizations") or () for unit in company["orgUnits"]]
 
 
 def noted(call: Call, task: str, target: str) -> None:

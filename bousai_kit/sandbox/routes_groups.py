@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,9 +19,11 @@ from bousai_kit.sandbox.directory_rules import (
     known_domain,
     managed,
     noted,
+    ordinary,
     resolve,
     same_domain,
     unique_key,
+    units_of,
 )
 from bousai_kit.sandbox.directory_state import find_user
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, conflict
@@ -55,7 +58,19 @@ def _blank(domain_id: int) -> Entity:
 
 
 def _the_group(call: Call) -> Entity:
-    return find_or_404(find(call.tenant, "groups", call.path["groupId"]), "Group")
+    group = find(call.tenant, "groups", call.path["groupId"])
+    return find_or_404(group if group is not None and _seen(group, _mine(call)) else None, "Group")
+
+
+def _mine(call: Call) -> set[str] | None:
+    """Ids of the groups of an ordinary member who asks; None: all are seen."""
+    user = ordinary(call)
+    return None if user is None else {*groups_above(call.tenant, (user["userId"], *units_of(user)))}
+
+
+def _seen(group: Entity, mine: set[str] | None) -> bool:
+    """A group that is not ``visible`` is found by its members only (part 1 §6)."""
+    return mine is None or group["visible"] or group["groupId"] in mine
 
 
 def _ours(call: Call) -> Entity:
@@ -199,7 +214,10 @@ def _keep(call: Call, task: str, group: Entity) -> None:
 
 
 def _list(call: Call) -> Reply:
-    rows = rows_of_domain(call.tenant, "groups", call.domain_id)
+    rows: Sequence[tuple[str, Entity]] = rows_of_domain(call.tenant, "groups", call.domain_id)
+    mine = _mine(call)
+    if mine is not None:
+        rows = [(key, group) for key, group in rows if _seen(group, mine)]
     return Reply(200, call.page("groups", rows, view=lambda group: _shown(call, group)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from bousai_kit.sandbox import directory_checks as check
@@ -16,9 +17,11 @@ from bousai_kit.sandbox.directory_rules import (
     known_domain,
     managed,
     noted,
+    ordinary,
     resolve,
     same_domain,
     unique_key,
+    units_of,
 )
 from bousai_kit.sandbox.directory_state import put_user, unit_entry
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad
@@ -55,7 +58,13 @@ def blank_orgunit(domain_id: int) -> Entity:
 
 
 def _the_unit(call: Call) -> Entity:
-    return find_or_404(find(call.tenant, "orgunits", call.path["orgUnitId"]), "Org unit")
+    unit = find(call.tenant, "orgunits", call.path["orgUnitId"])
+    return find_or_404(unit if unit is not None and _seen(unit, ordinary(call)) else None, "Org unit")
+
+
+def _seen(unit: Entity, asking: Entity | None) -> bool:
+    """A private unit is there for its own members only."""
+    return asking is None or unit["visible"] or unit["orgUnitId"] in units_of(asking)
 
 
 def _parent(tenant: Tenant, unit: Entity) -> Entity | None:
@@ -218,7 +227,10 @@ def _told(call: Call, task: str, unit: Entity) -> None:
 
 
 def _list(call: Call) -> Reply:
-    rows = rows_of_domain(call.tenant, "orgunits", call.domain_id)
+    rows: Sequence[tuple[str, Entity]] = rows_of_domain(call.tenant, "orgunits", call.domain_id)
+    asking = ordinary(call)
+    if asking is not None:
+        rows = [(key, unit) for key, unit in rows if _seen(unit, asking)]
     return Reply(200, call.page("orgUnits", rows, view=lambda unit: _shown(call, unit)))
 
 
@@ -303,6 +315,13 @@ def _members(call: Call) -> Reply:
     orgunit_id = _the_unit(call)["orgUnitId"]
     users = call.tenant.table("users")
     rows = [(key, users[key]) for key in index(call.tenant, "users").all("unit", orgunit_id)]
+    asking = ordinary(call)
+    if asking is not None:
+        rows = [
+            (key, user)
+            for key, user in rows
+            if key == asking["userId"] or unit_entry(user, orgunit_id).get("visible")
+        ]
 
     def view(user: Entity) -> Entity:
         entry = unit_entry(user, orgunit_id)

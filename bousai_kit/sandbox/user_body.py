@@ -6,7 +6,7 @@ from typing import Any
 
 from bousai_kit.sandbox import directory_checks as check
 from bousai_kit.sandbox.content_parts import LANGUAGES, array, obj, string
-from bousai_kit.sandbox.custom_values import custom_values
+from bousai_kit.sandbox.custom_values import custom_values, mandatory_values
 from bousai_kit.sandbox.directory_index import index
 from bousai_kit.sandbox.directory_rules import known_domain, resolve
 from bousai_kit.sandbox.directory_state import blank_user, feature_on
@@ -80,6 +80,8 @@ def read_user(call: Call, fields: dict[str, Any], before: Entity, *, partial: bo
         if fields.get(key) is not None or (key in fields and not partial):
             kept = {} if call.choices.patch_replaces_objects or not partial else before["customProperties"]
             user["customProperties"] = {**kept, **custom_values(call, fields[key], key)}
+    if not partial or fields.keys() & {"customProperties", "customAttributes"}:
+        mandatory_values(call, user["customProperties"], user["domainId"])
     if "relations" in fields:
         user["relations"] = _relations(call, fields["relations"])
     return user

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.paragraphs import paragraph
 from tests.sandbox.botlab import DOMAIN, uid
-from tests.sandbox.directorylab import Choices, Desk, at_desk
+from tests.sandbox.directorylab import Choices, Desk, at_desk, new_member
 
 PATH = "/directory/users/custom-properties"
 
@@ -206,3 +206,24 @@ def test_scopes() -> None:
             assert answer.status_code == write
 
     at_desk(test)
+
+
+@paragraph("1 §7", "1 §4.2")
+@pytest.mark.parametrize("held", [True, False])
+def test_a_mandatory_property_can_become_mandatory_in_the_api(held: bool) -> None:
+    async def test(desk: Desk) -> None:
+        await desk.done("POST", PATH, prop("blood", mandatory=True), 201)
+        await desk.done("POST", PATH, prop("site"), 201)
+        one, filled = f"/users/{uid(1)}", {"customProperties": {"blood": "A"}}
+        await desk.done("PATCH", one, {"nickName": "一"})  # untouched: nothing is asked
+        await desk.member("full", **filled)
+        if held:
+            await desk.wrong("POST", "/users", new_member("none"), "customProperties.blood")
+            await desk.wrong("PATCH", one, {"customProperties": {"site": "x"}}, "customProperties.blood")
+            await desk.wrong("PATCH", one, {"customProperties": None}, "customProperties.blood")
+            await desk.wrong("PUT", one, {**new_member("s00001"), "passwordConfig": None}, "customProperties")
+        else:
+            await desk.member("none")
+        await desk.done("PATCH", one, filled)
+
+    at_desk(test, people=1, choices=Choices(mandatory_properties=held, people_answer=False))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.paragraphs import paragraph
 from tests.sandbox.botlab import DOMAIN, uid
-from tests.sandbox.directorylab import Choices, Desk, at_desk, new_group
+from tests.sandbox.directorylab import Choices, Desk, at_desk, in_unit, new_group
 
 NEW = {"domainId": DOMAIN, "orgUnitName": "危機管理室", "displayOrder": 1}
 
@@ -244,3 +244,58 @@ def test_profile_statuses() -> None:
         await desk.refused("GET", f"{path}/external-keys", None, 404, "NOT_FOUND")  # they have none
 
     at_desk(test)
+
+
+@paragraph("1 §3", "1 §5", "1 §6")
+def test_an_ordinary_member_does_not_see_the_whole_domain() -> None:
+    """[D]; that it is what is not ``visible`` is a choice."""
+
+    async def test(desk: Desk) -> None:
+        bench = desk.bench
+        for key, shown in (("K", True), ("L", False), ("M", False)):
+            await desk.unit(key, orgUnitExternalKey=key, visible=shown)
+        await desk.done("PATCH", f"/users/{uid(1)}", {"organizations": in_unit("externalKey:M")})
+        await desk.done(
+            "PATCH", f"/users/{uid(2)}", {"organizations": in_unit("externalKey:M", visible=False)}
+        )
+        await desk.group("公開", groupExternalKey="A")
+        await desk.group("非公開", groupExternalKey="B", visible=False)
+        unit = [{"id": "externalKey:M", "type": "ORGUNIT"}]
+        await desk.group("自分の", groupExternalKey="C", visible=False, members=unit)
+        ordinary = bench.bearer("orgunit.read", "group.read", user_id=uid(1))
+        for headers, units, groups, members in (
+            (ordinary, ["K", "M"], ["A", "C"], [uid(1)]),
+            (bench.bearer("orgunit.read", "group.read", user_id=uid(0)), None, None, None),
+            (bench.bearer("orgunit.read", "group.read"), None, None, None),
+        ):
+            listed = (await bench.api("GET", "/orgunits", headers=headers)).json()["orgUnits"]
+            assert [one["orgUnitExternalKey"] for one in listed] == (units or ["K", "L", "M"])
+            for key in ("K", "L", "M"):
+                answer = await bench.api("GET", f"/orgunits/externalKey%3A{key}", headers=headers)
+                assert answer.status_code == (404 if units and key not in units else 200)
+            listed = (await bench.api("GET", "/groups", headers=headers)).json()["groups"]
+            assert [one["groupExternalKey"] for one in listed] == (groups or ["A", "B", "C"])
+            answer = await bench.api("GET", "/groups/externalKey%3AB/members", headers=headers)
+            assert answer.status_code == (404 if groups else 200)
+            path = "/orgunits/externalKey%3AM/members"
+            listed = (await bench.api("GET", path, headers=headers)).json()["members"]
+            assert [one["userId"] for one in listed] == (members or [uid(1), uid(2)])
+
+    at_desk(test, people=2)
+
+
+@paragraph("1 §3")
+def test_members_are_put_into_units_by_the_member_only() -> None:
+    """There is no call that adds a member to an org unit, a level, a position or a user type."""
+
+    async def test(desk: Desk) -> None:
+        unit = await desk.unit()
+        for path in (
+            f"/orgunits/{unit['orgUnitId']}/members",
+            "/directory/levels/x/members",
+            "/directory/positions/x/members",
+            "/directory/user-types/x/members",
+        ):
+            await desk.refused("POST", path, {"userId": uid(1)}, 404, "NOT_FOUND", "Api not exists")
+
+    at_desk(test, people=1)

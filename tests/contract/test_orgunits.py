@@ -346,3 +346,21 @@ def test_properties_at_their_limits_are_taken_and_shown() -> None:
         assert {key: made[key] for key in features} == features
 
     at_desk(test)
+
+
+@paragraph("1 §5", "1 §2.1")
+def test_two_readings_of_the_page_are_choices() -> None:
+    """Whether a PATCH needs the address as well, and whether two units below one parent share a name."""
+
+    async def test(desk: Desk) -> None:
+        unit = await desk.unit("課", orgUnitExternalKey="K")
+        path = f"/orgunits/{unit['orgUnitId']}"
+        await desk.wrong("PATCH", path, {"description": "x"}, "email")
+        await desk.done("PATCH", path, {"description": "x", "email": "ka@city-demo"})
+        await desk.refused("POST", "/orgunits", {**NEW, "orgUnitName": "課"}, 409, "CONFLICT", "orgUnitName")
+        below = await desk.unit("課", parentOrgUnitId="externalKey:K")
+        up = {"displayOrder": 1, "parentOrgUnitId": None}
+        await desk.refused("POST", f"/orgunits/{below['orgUnitId']}/move", up, 409, "CONFLICT", "orgUnitName")
+
+    choices = Choices(patch_orgunit_needs_email=True, orgunit_same_names=False, people_answer=False)
+    at_desk(test, choices=choices)
