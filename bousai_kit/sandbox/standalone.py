@@ -134,7 +134,14 @@ def _env_place(env_file: Path | None, state: Path | None) -> Iterator[Path]:
     if env_file is not None:
         yield Path(os.path.abspath(env_file.expanduser()))
     elif state is not None:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            raise ConfigError(
+                f"フォルダ「{state}」を使えません（フォルダではないか、作る権限がありません）。",
+                setting="--state",
+                hint="--state に、この端末の中の別のフォルダを指定してください。",
+            ) from None
         yield Path(os.path.abspath(state)) / ENV
     else:
         folder = tempfile.mkdtemp(prefix="bousai-sandbox-")
