@@ -61,24 +61,29 @@ def _post(call: Call) -> tuple[str, Entity]:
 # -- who has read -----------------------------------------------------------------------------------
 
 
-def _reading(tenant: Tenant, post: Entity) -> dict[str, float | None]:
-    """By member: seconds from the post to reading it (None: never)."""
+def _reads_after(tenant: Tenant, post: Entity, user: Entity) -> float | None:
+    """Seconds from the post to this member's reading it (None: never)."""
     key = f"post:{post['postId']}"
     cached: dict[str, float | None] = tenant.caches.setdefault(key, {})
-    for user_id, user in tenant.table("users").items():
-        if user_id not in cached:
-            person = people.profile(tenant, user)
-            cached[user_id] = people_model.reads_after_s(tenant.seed, person, key, must=post["isMustRead"])
-    return cached
+    user_id = user["userId"]
+    if user_id not in cached:
+        person = people.profile(tenant, user)
+        cached[user_id] = people_model.reads_after_s(tenant.seed, person, key, must=post["isMustRead"])
+    return cached[user_id]
 
 
-def _has_read(sandbox: Sandbox, post: Entity, user: Entity, reading: dict[str, float | None]) -> bool:
-    after = reading.get(user["userId"])
+def _has_read(sandbox: Sandbox, post: Entity, user: Entity, passed: float | None = None) -> bool:
+    """Whether that moment has passed; `passed`: seconds since the post, where many are asked for."""
     if user["userId"] == post["userId"]:
         return True
-    if after is None or not alive(user) or not sandbox.choices.people_answer:
+    after = _reads_after(sandbox.tenant, post, user)
+    if after is None or not sandbox.choices.people_answer:
         return False
-    return sandbox.clock.now() >= datetime.fromisoformat(post["at"]) + timedelta(seconds=after)
+    return after <= (_passed(sandbox, post) if passed is None else passed) and alive(user)
+
+
+def _passed(sandbox: Sandbox, post: Entity) -> float:
+    return (sandbox.clock.now() - datetime.fromisoformat(post["at"])).total_seconds()
 
 
 def _members(tenant: Tenant) -> list[Entity]:
@@ -86,9 +91,10 @@ def _members(tenant: Tenant) -> list[Entity]:
 
 
 def _read_count(call: Call, post: Entity) -> int:
-    reading = _reading(call.tenant, post)
-    read = sum(_has_read(call.sandbox, post, user, reading) for user in _members(call.tenant))
-    return read + len(_gone(call, post))
+    sandbox, passed = call.sandbox, _passed(call.sandbox, post)
+    return sum(_has_read(sandbox, post, user, passed) for user in _members(call.tenant)) + len(
+        _gone(call, post)
+    )
 
 
 def _gone(call: Call, post: Entity) -> list[str]:
@@ -106,7 +112,7 @@ def _keep_reader(sandbox: Sandbox, payload: dict[str, Any]) -> None:
     if user is None:
         return
     for key, post in list(tenant.table("posts").items()):
-        if _has_read(sandbox, post, {**user, "isDeleted": False}, _reading(tenant, post)):
+        if _has_read(sandbox, post, {**user, "isDeleted": False}):
             tenant.put(
                 "posts", key, {**post, "gone": {**post.get("gone", {}), payload["id"]: full_name(user)}}
             )
@@ -132,7 +138,7 @@ def _summary(call: Call, post: Entity) -> dict[str, Any]:
     shown = {name: post[name] for name in _LISTED}
     reader = call.token.user_id if call.token else ""
     user = call.tenant.table("users").get(reader)
-    unread = user is not None and not _has_read(call.sandbox, post, user, _reading(call.tenant, post))
+    unread = user is not None and not _has_read(call.sandbox, post, user)
     return {**shown, "readCount": _read_count(call, post), "isUnread": unread}
 
 
@@ -260,13 +266,13 @@ def _delete(call: Call) -> Reply:
 
 def _readers(call: Call) -> Reply:
     _, post = _post(call)
-    reading = _reading(call.tenant, post)
+    passed = _passed(call.sandbox, post)
 
     def view(user: Entity) -> dict[str, Any]:
         return {
             "userId": user["userId"],
             "userName": full_name(user),
-            "isRead": _has_read(call.sandbox, post, user, reading),
+            "isRead": _has_read(call.sandbox, post, user, passed),
         }
 
     def shown(entry: Entity | str) -> dict[str, Any]:
