@@ -24,6 +24,7 @@ import httpx
 
 from bousai_kit.sandbox import journal
 from bousai_kit.sandbox.bot_state import bot_secret
+from bousai_kit.sandbox.choices import Choices
 from bousai_kit.sandbox.ops import Call, DueHandler, Operation, Reply, bad, missing
 from bousai_kit.sandbox.schemas import array_of, body, one_of
 
@@ -36,7 +37,7 @@ IN_PROCESS_HOST = "receiver.sandbox.invalid"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HOLD_BACK_S = 60.0
 LOG = "callback_log"
-EVENTS = ("message", "postback", "join", "leave", "joined", "left", "begin", "end")
+EVENTS = Choices().callback_types
 
 
 def issued(at: datetime) -> str:

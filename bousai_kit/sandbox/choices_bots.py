@@ -23,6 +23,11 @@ class BotChoices:
         "members"  # 2 §1.3: {"members": ["All users"]}, or "string": {"members": "All users"}
     )
     domain_not_allowed: Refusal = (403, "FORBIDDEN", "The domain is not allowed for the bot.")  # SB
+    domain_again: Refusal = (409, "CONFLICT", "The bot is registered to the domain already.")  # SB
+    bot_member_again: Refusal = (409, "CONFLICT", "The member is there already.")  # SB
+    menu_status: int = 201  # 2 §1.4: not stated
+    richmenu_status: int = 201  # 2 §1.5: not stated
+    richmenu_put_status: int = 200  # 2 §1.5 [C]: image, default, menu of a member
     menu_while_richmenus: Refusal = (400, "INVALID_PARAMETER", "A rich menu exists.")  # 2 §1.4 [D], status SB
     menu_bounds_inside: bool = True  # 2 §1.5 SB: an area must lie within the size
     attachment_life_s: float = 86400.0  # 2 §1.6 [D]
@@ -30,6 +35,7 @@ class BotChoices:
     upload_field_names: tuple[str, ...] = (
         "filedata",
     )  # 2 §1.6: `FileData` and `Filedata`, compared in lower case
+    upload_spent: Refusal = (404, "NOT_FOUND", "The URL has been used.")  # 2 §1.6 [D], status SB
     upload_without_part: bool = False  # SB: whether a bare body is taken as the file
     max_file_bytes: int = 20 << 20  # 2 §1.6: a talk setting of the tenant
     download_ticket_s: float = 600.0  # 2 §12.7 SB: life of a download URL
@@ -71,6 +77,7 @@ class BotChoices:
     room_of_one: str = (
         "talk"  # 2 §4.2: a room made for one member is the 1:1 room (`begin`); "room": a room like others
     )
+    talk_is_not_left: Refusal = (403, "FORBIDDEN", "A 1:1 talk is left by its member.")  # SB
     push_below: int = 500  # 2 §1.2 [D]: rooms of so many members get no push
 
     # -- callbacks (part 2 §4) ----------------------------------------------------------------------
@@ -102,6 +109,7 @@ class BotChoices:
     log_span_days: int = 31  # 2 §6.1 [D]
     log_ticket_s: float = 600.0  # 2 §12.7 SB: life of a download URL
     log_open_s: float = 60.0  # 2 §12.7 SB: an unfetched URL keeps the next request out so long
+    log_parallel: Refusal = (429, "TOO_MANY_REQUESTS", "Another download is in progress.")  # 2 §12.7 SB
     log_spent: Refusal = (404, "NOT_FOUND", "The download URL has expired.")  # 2 §6.1, status SB
     log_date_style: str = (
         "plain"  # 2 §6.3: "plain" 2027-01-17 09:15:42, "slash" 2027/01/17 09:15:42, "iso" with offset

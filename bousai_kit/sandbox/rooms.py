@@ -29,6 +29,7 @@ __all__ = [
     "invite",
     "leave_all",
     "leave_talk",
+    "member_joins",
     "member_leaves",
     "members_in",
     "open_talk",
@@ -168,6 +169,20 @@ def member_leaves(sandbox: Sandbox, channel_id: str, user_id: str, at: datetime)
         bot_state.note(tenant, at, "o", bot_id, user_id, channel_id)
         if not channel["members"]:
             bot_leaves(sandbox, bot_id, channel, at)
+    return True
+
+
+def member_joins(sandbox: Sandbox, channel_id: str, user_id: str, at: datetime) -> bool:
+    """A member is invited in the app into a room that is nobody's group (``joined``); False: it cannot be."""
+    tenant = sandbox.tenant
+    channel = tenant.table("channels").get(channel_id)
+    if channel is None or channel["type"] != "MULTI_USERS" or user_id in channel["members"]:
+        return False
+    channel["members"].append(user_id)
+    tenant.touch("channels", channel_id)
+    for bot_id in channel["bots"]:
+        emit(sandbox, bot_id, "joined", at, channel=channel_id, members=[user_id])
+        bot_state.note(tenant, at, "i", bot_id, user_id, channel_id)
     return True
 
 

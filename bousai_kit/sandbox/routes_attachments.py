@@ -85,7 +85,7 @@ def _announce(call: Call) -> Reply:
 def _upload(call: Call) -> Reply:
     ticket = tickets.look(call, "uploads")
     if ticket["used"]:
-        raise missing("The URL has been used.")
+        raise ApiFault(*call.choices.upload_spent)
     data = _file_of(call)
     if len(data) > call.choices.max_file_bytes:
         raise ApiFault(*call.choices.body_too_large, "The file is too large.")

@@ -10,7 +10,7 @@ from bousai_kit.sandbox import rooms
 from bousai_kit.sandbox.bot_state import administrator, bot_of, bot_secret, find_member, member_of
 from bousai_kit.sandbox.content_parts import array, https, i18n, members_of, string
 from bousai_kit.sandbox.content_schemas import BOT, BOT_I18N, BOT_PATCH
-from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, conflict, missing
+from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, missing
 from bousai_kit.sandbox.schemas import FLAG, FLAG_OR_NULL, body, page, text
 from bousai_kit.sandbox.tenant import Entity, Tenant, iso
 
@@ -240,7 +240,7 @@ def _register_domain(call: Call) -> Reply:
     if bot["allowDomains"] and int(domain) not in bot["allowDomains"]:
         raise ApiFault(*call.choices.domain_not_allowed)
     if f"{key}/{int(domain)}" in call.tenant.table("bot_domains"):
-        raise conflict("The bot is registered to the domain already.")
+        raise ApiFault(*call.choices.domain_again)
     if not call.body:
         call._json = {}
     visible, selected = call.flag("visible", False), call.flag("allowToSelectedMember", False)
@@ -285,7 +285,7 @@ def _add_member(call: Call) -> Reply:
     if user.get("domainId", call.tenant.domain_id) != entry["domainId"]:
         raise missing("User not found.")
     if user["userId"] in entry["members"]:
-        raise conflict("The member is there already.")
+        raise ApiFault(*call.choices.bot_member_again)
     entry["members"].append(user["userId"])
     call.tenant.touch("bot_domains", name)
     return Reply(201)

@@ -81,7 +81,7 @@ def _members(call: Call) -> Reply:
 def _leave(call: Call) -> Reply:
     bot_id, channel = room_of(call)
     if channel["type"] == "SINGLE_USER":
-        raise ApiFault(*call.choices.not_in_room)  # SB: a 1:1 room is left by the member only
+        raise ApiFault(*call.choices.talk_is_not_left)
     rooms.bot_leaves(call.sandbox, bot_id, channel, call.now)
     return Reply(204)
 

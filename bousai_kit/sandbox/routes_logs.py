@@ -86,7 +86,7 @@ def _alone(call: Call) -> None:
             continue
         age = (call.now - datetime.fromisoformat(ticket["asked"]["asked_at"])).total_seconds()
         if 0 <= age < call.choices.log_open_s:
-            raise ApiFault(429, "TOO_MANY_REQUESTS", "Another download is in progress.")
+            raise ApiFault(*call.choices.log_parallel)
 
 
 def _fetch(call: Call) -> Reply:

@@ -36,7 +36,7 @@ def _put_menu(call: Call) -> Reply:
     if any(name.startswith(f"{key}/") for name in call.tenant.table("richmenus")):
         raise ApiFault(*call.choices.menu_while_richmenus)
     call.tenant.put("persistent_menus", key, {"content": {"actions": actions}})
-    return Reply(201, {"content": {"actions": actions}})
+    return Reply(call.choices.menu_status, {"content": {"actions": actions}})
 
 
 def _get_menu(call: Call) -> Reply:
@@ -112,7 +112,7 @@ def _create(call: Call) -> Reply:
     }
     tenant.put("richmenus", f"{bot_id}/{number}", {**menu, "image": "", "createdTime": iso(call.now)})
     tenant.delete("persistent_menus", bot_id)  # adding a rich menu deletes it
-    return Reply(201, _shown(tenant.table("richmenus")[f"{bot_id}/{number}"]))
+    return Reply(call.choices.richmenu_status, _shown(tenant.table("richmenus")[f"{bot_id}/{number}"]))
 
 
 _BOUNDS = ("x", "y", "width", "height")
@@ -154,7 +154,7 @@ def _image(call: Call) -> Reply:
         raise bad("The image must be JPEG or PNG, of the size of the rich menu, and at most 1 MB.")
     menu["image"] = file_id
     call.tenant.touch("richmenus", key)
-    return Reply(200)
+    return Reply(call.choices.richmenu_put_status)
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
@@ -179,7 +179,7 @@ def _set_default(call: Call) -> Reply:
     bot_id, bot = bot_of(call)
     bot["defaultRichmenuId"] = menu["richmenuId"]
     call.tenant.touch("bots", bot_id)
-    return Reply(200)
+    return Reply(call.choices.richmenu_put_status)
 
 
 def _of_user(call: Call) -> str:
@@ -191,7 +191,7 @@ def _put_user(call: Call) -> Reply:
     key = _of_user(call)
     call.path["richmenuId"] = string(call.json(), "richmenuId", "", 100) or ""
     call.tenant.put("richmenu_users", key, {"menu": _menu(call)[0]})
-    return Reply(200)
+    return Reply(call.choices.richmenu_put_status)
 
 
 def _get_user(call: Call) -> Reply:

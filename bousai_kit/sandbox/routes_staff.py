@@ -1,4 +1,5 @@
-"""The admin host's hand on simulated staff: let one of them tap, type, send, open, leave, invite the bot.
+"""The admin host's hand on simulated staff: let one of them tap, type, send, open, leave, make a
+room, join one, invite the bot.
 
 No part of the vendor's API: tests and demonstrations use it. ``user`` is a user id or login id; ``bot``
 defaults to the first bot. ``POST /staff/login`` lets everybody log in who is still going to.
@@ -10,7 +11,7 @@ from typing import Any
 
 from bousai_kit.sandbox import people, rooms
 from bousai_kit.sandbox.bot_state import find_member, talk_id
-from bousai_kit.sandbox.content_parts import Tap, obj, string
+from bousai_kit.sandbox.content_parts import Tap, members_of, obj, string
 from bousai_kit.sandbox.contents import TYPES
 from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad, denied, missing
 from bousai_kit.sandbox.routes_attachments import put_file
@@ -114,6 +115,32 @@ def _leave(call: Call) -> Reply:
     return Reply(204)
 
 
+def _join(call: Call) -> Reply:
+    """Somebody in the room invites the member (``channel``)."""
+    _, user = _who(call)
+    channel = string(call.json(), "channel", "", 200) or ""
+    if not rooms.member_joins(call.sandbox, channel, user["userId"], call.sandbox.clock.now()):
+        raise missing("There is no such room, or the member is in it.")
+    return Reply(204)
+
+
+def _make_room(call: Call) -> Reply:
+    """The member makes a room with others (``members``) and the bot."""
+    bot_id, user = _who(call)
+    if not call.tenant.table("bots")[bot_id].get("enableGroupJoin"):
+        raise missing("The bot cannot be invited.")
+    others = [
+        find_member(call.tenant, key)
+        for key in members_of(call.json().get("members"), "members", low=1, high=500)
+    ]
+    ids = [user["userId"], *(other["userId"] for other in others if other is not None)]
+    title = string(call.json(), "title", "", 1000, required=False) or ""
+    domain = user.get("domainId", call.tenant.domain_id)
+    members = list(dict.fromkeys(ids))
+    at = call.sandbox.clock.now()
+    return Reply(201, rooms.channel_view(rooms.create_room(call.sandbox, bot_id, members, title, domain, at)))
+
+
 def _invite(call: Call) -> Reply:
     fields = call.json()
     kind = fields.get("kind", "GROUP")
@@ -176,6 +203,13 @@ OPERATIONS: tuple[Operation, ...] = (
     _op("open", _open, _body("user", **_WHO)),
     _op("leave", _leave, _body("user", **_WHO)),
     _op("invite", _invite, _body("id", bot=_TEXT, kind={"enum": list(INVITED)}, id=_TEXT), 201),
+    _op("join", _join, _body("user", "channel", **_WHO)),
+    _op(
+        "room",
+        _make_room,
+        _body("user", "members", **_WHO, title=_TEXT, members={"type": "array", "items": _TEXT}),
+        201,
+    ),
     _op("login", _login, None, 200),
     Operation("admin.staff", "GET", "/staff/{userId}", (), _profile, host="admin", limit="none"),
 )

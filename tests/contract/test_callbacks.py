@@ -1,11 +1,7 @@
-"""Callbacks (part 2 §4): the transport, and what each event carries."""
+"""Events of callbacks (part 2 §4.2): what each carries, and when it comes."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,141 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.contract.hearing import act, kinds, settle, tap
 from tests.contract.paragraphs import paragraph
 from tests.sandbox.botlab import DOMAIN, SILENT, Lab, trial, uid
 
 ISSUED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 ROOM_EVENTS = ("join", "leave", "joined", "left")
-
-
-async def tap(bench: Lab, number: int = 1, **more: Any) -> None:
-    body = {"user": uid(number), "text": "無事です A1", "postback": "bk1|x", **more}
-    answer = await bench.admin("POST", "/staff/tap", body)
-    assert answer.status_code == 204, answer.text
-
-
-async def act(bench: Lab, what: str, number: int = 1, **more: Any) -> int:
-    return (await bench.admin("POST", f"/staff/{what}", {"user": uid(number), **more})).status_code
-
-
-async def settle(bench: Lab) -> None:
-    await bench.clock.sleep(5)
-
-
-def kinds(bench: Lab) -> list[str]:
-    return [event["type"] for event in bench.receiver.events]
-
-
-# -- transport --------------------------------------------------------------------------------------
-
-
-@paragraph("2 §4.1")
-def test_each_event_is_one_signed_post_of_one_object() -> None:
-    raw: list[tuple[dict[str, str], bytes]] = []
-
-    async def keep(scope: Any, receive: Any, send: Any) -> None:
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        raw.append((headers, (await receive())["body"]))
-        assert scope["method"] == "POST"
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    async def test(bench: Lab) -> None:
-        bench.sandbox.connect_receiver(keep)
-        secret = (await bench.api("POST", f"/bots/{bench.bot}/secret")).json()["secret"]
-        room = await bench.room(1, 2)
-        await tap(bench, 1, channel=room)
-        await tap(bench, 2, text='𠮷 "引用" </script>')
-        await settle(bench)
-        assert len(raw) == 5
-        for headers, body in raw:
-            mac = hmac.new(secret.encode(), body, hashlib.sha256).digest()
-            assert headers["x-works-signature"] == base64.b64encode(mac).decode(), "over the raw bytes"
-            assert headers["x-works-botid"] == bench.bot
-            assert headers["content-type"] == "application/json; charset=UTF-8"
-            assert isinstance(json.loads(body), dict)
-
-    trial(test)
-
-
-@paragraph("2 §4.1")
-@pytest.mark.parametrize("status", [500, 404, 302, 201])
-def test_what_was_not_taken_is_never_sent_again(status: int) -> None:
-    async def test(bench: Lab) -> None:
-        bench.receiver.status = status
-        await tap(bench)
-        await bench.clock.sleep(86_400)
-        assert kinds(bench) == ["begin", "message"]
-        counts = (await bench.admin("GET", "/truth")).json()["callbacks"]
-        assert counts == {"refused": 2}
-
-    trial(test)
-
-
-@paragraph("2 §4.1")
-def test_a_slow_server_does_not_hold_up_later_events() -> None:
-    async def test(bench: Lab) -> None:
-        async def slow(scope: Any, receive: Any, send: Any) -> None:
-            if len(bench.receiver.events) == 0:
-                await bench.receiver(scope, receive, send)
-                await bench.clock.sleep(30)
-                return
-            await bench.receiver(scope, receive, send)
-
-        bench.sandbox.connect_receiver(slow)
-        for number in (1, 2, 3):
-            await tap(bench, number)
-        await bench.clock.sleep(1)
-        assert len(bench.receiver.events) == 6
-
-    trial(test)
-
-
-@paragraph("2 §4.1", "2 §1.2")
-def test_callbacks_follow_the_bot_s_switches() -> None:
-    async def test(bench: Lab) -> None:
-        bot = f"/bots/{bench.bot}"
-        where = (await bench.api("GET", bot)).json()["callbackUrl"]
-        assert (await bench.api("PATCH", bot, {"enableCallback": False})).status_code == 200
-        await tap(bench)
-        await settle(bench)
-        assert kinds(bench) == []
-        assert (await bench.api("PATCH", bot, {"enableCallback": True})).status_code == 200
-        await tap(bench)
-        await settle(bench)
-        assert kinds(bench) == ["message"]
-        assert (await bench.api("PATCH", bot, {"callbackUrl": ""})).status_code == 200
-        await tap(bench)
-        await settle(bench)
-        assert (await bench.api("PATCH", bot, {"callbackUrl": where})).status_code == 200
-        await settle(bench)
-        assert kinds(bench) == ["message"], "what happened meanwhile is not sent later"
-
-    trial(test)
-
-
-@paragraph("2 §4.1")
-def test_each_event_type_can_be_switched_off() -> None:
-    async def test(bench: Lab) -> None:
-        for events, heard in (
-            (["begin", "left"], ["begin", "left"]),
-            ([], ["begin", "join", "joined", "message", "postback", "left"]),
-        ):
-            switched = await bench.admin("PUT", f"/bots/{bench.bot}/events", {"events": events})
-            assert switched.status_code == 204
-            assert (await bench.text(len(heard))).status_code == 201
-            room = await bench.room(1, 2)
-            await tap(bench, channel=room)
-            await tap(bench, channel=room, data="d")
-            assert await act(bench, "leave", channel=room) == 204
-            await settle(bench)
-            assert kinds(bench) == heard
-            bench.receiver.events.clear()
-        for wrong in (["read"], "message", None):
-            answer = await bench.admin("PUT", f"/bots/{bench.bot}/events", {"events": wrong})
-            assert answer.status_code == 400
-
-    trial(test, people=8)
 
 
 # -- messages and postbacks -------------------------------------------------------------------------
@@ -318,6 +185,27 @@ def test_rooms_tell_of_comings_and_goings() -> None:
         assert (joined["members"], left["members"]) == ([uid(1), uid(2)], [uid(1)])
         assert "members" not in join
         assert "members" not in leave
+
+    trial(test)
+
+
+@paragraph("2 §4.2")
+def test_members_make_rooms_with_the_bot_and_bring_others_in() -> None:
+    async def test(bench: Lab) -> None:
+        made = await bench.admin(
+            "POST", "/staff/room", {"user": uid(1), "members": [uid(2)], "title": "現場"}
+        )
+        room = made.json()["channelId"]
+        assert await act(bench, "join", 3, channel=room) == 204
+        assert await act(bench, "join", 3, channel=room) == 404
+        shown = (await bench.api("GET", f"/bots/{bench.bot}/channels/{room}/members")).json()
+        assert shown["members"] == [uid(1), uid(2), uid(3)]
+        await settle(bench)
+        assert kinds(bench) == ["join", "joined", "joined"]
+        assert [event["members"] for event in bench.receiver.of("joined")] == [[uid(1), uid(2)], [uid(3)]]
+        assert (await bench.api("PATCH", f"/bots/{bench.bot}", {"enableGroupJoin": False})).status_code == 200
+        again = await bench.admin("POST", "/staff/room", {"user": uid(1), "members": [uid(2)]})
+        assert again.status_code == 404
 
     trial(test)
 
