@@ -14,7 +14,6 @@ from tests.contract.paragraphs import paragraph
 from tests.sandbox.botlab import DOMAIN, SILENT, Lab, trial, uid
 
 ISSUED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-ROOM_EVENTS = ("join", "leave", "joined", "left")
 
 
 # -- messages and postbacks -------------------------------------------------------------------------

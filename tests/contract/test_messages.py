@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from tests.contract.contents import (
     url_of,
 )
 from tests.contract.paragraphs import paragraph
-from tests.sandbox.botlab import DOMAIN, Lab, trial, uid
+from tests.sandbox.botlab import DOMAIN, SILENT, Lab, trial, uid
 
 TEXT = {"type": "text", "text": "【訓練】"}
 PLACE = {"type": "location", "title": "a", "address": "b", "latitude": 0, "longitude": 0}
@@ -303,6 +304,18 @@ def test_a_bot_speaks_to_those_who_may_use_it() -> None:
         assert (await send(bench, TEXT, f"users/{uid(3)}"))[0] == 403
 
     trial(test)
+
+
+@paragraph("2 §2.7")
+@pytest.mark.parametrize(("taken_or_not", "status"), [(SILENT.suspended_member, 403), (None, 201)])
+def test_what_becomes_of_a_message_to_a_suspended_member_is_a_choice(taken_or_not: Any, status: int) -> None:
+    async def test(bench: Lab) -> None:
+        assert (await bench.api("POST", f"/users/{uid(2)}/suspend")).status_code < 300
+        assert (await send(bench, TEXT, f"users/{uid(2)}"))[0] == status
+        messages = (await bench.admin("GET", "/truth")).json()["messages"]
+        assert [message["push"] for message in messages] == [False] * (status == 201), "no phone rings"
+
+    trial(test, choices=replace(SILENT, suspended_member=taken_or_not))
 
 
 @paragraph("2 §2.7")

@@ -11,7 +11,7 @@ import pytest
 from tests.contract.contents import TAKEN, send, unlimited
 from tests.contract.exports import CONTENTS, ask, header, pull, table, talk
 from tests.contract.paragraphs import paragraph
-from tests.sandbox.botlab import SILENT, START, Lab, trial, uid
+from tests.sandbox.botlab import DOMAIN, SILENT, START, Lab, trial, uid
 
 
 @paragraph("2 §7")
@@ -161,8 +161,28 @@ def test_what_is_no_text_is_described() -> None:
 
 
 @paragraph("2 §7", "2 §6.1")
-def test_no_channel_of_another_kind_is_needed() -> None:
+def test_each_domain_has_rows_of_its_own() -> None:
+    other = DOMAIN + 1
+
     async def test(bench: Lab) -> None:
-        assert (await ask(bench, CONTENTS)).status_code == 302, "no service either"
+        bench.tenant.set("domains", [DOMAIN, other])
+        bench.tenant.table("users")[uid(2)]["domainId"] = other
+        assert (await bench.api("POST", f"/bots/{bench.bot}/domains/{other}", {})).status_code == 201
+        for number in (1, 1, 2):
+            assert (await bench.text(number)).status_code == 201
+        await bench.clock.sleep(61)
+        for query, count in (({}, 2), ({"domainId": DOMAIN}, 2), ({"domainId": other}, 1)):
+            assert len(table(await pull(bench, CONTENTS, **query))) == count, query
+        assert (await ask(bench, CONTENTS, domainId=99)).status_code == 403
+
+    trial(test)
+
+
+@paragraph("2 §7", "2 §6.1")
+def test_a_service_is_neither_needed_nor_minded() -> None:
+    async def test(bench: Lab) -> None:
+        assert (await ask(bench, CONTENTS)).status_code == 302
+        await bench.clock.sleep(60)
+        assert (await ask(bench, CONTENTS, service="nonsense")).status_code == 302
 
     trial(test)
