@@ -280,7 +280,8 @@ class AuthHost:
         if self.choices.scope_may_use_commas:
             text = text.replace(",", " ")
         scopes = list(dict.fromkeys(text.split()))
-        if not scopes or not self.app_scopes.issuperset(scopes):
+        late = self.choices.ungranted_scope == "call"
+        if not scopes or not (frozenset(KNOWN_SCOPES) if late else self.app_scopes).issuperset(scopes):
             raise _Refused(self.choices.invalid_scope, "A requested scope is not enabled for the app.")
         return scopes
 

@@ -207,8 +207,12 @@ class Gate:
             granted = frozenset(
                 FREE_READS.get(scope, scope) for scope in granted if scope not in FREE_PLAN_LACKS
             )
-        if operation.scopes and not granted.intersection(operation.scopes):
+        opening = granted.intersection(operation.scopes)
+        if operation.scopes and not opening:
             raise denied()
+        late = opening and sandbox.choices.ungranted_scope == "call"
+        if late and not opening.intersection(sandbox.auth.app_scopes):
+            raise ApiFault(401, "UNAUTHORIZED", "Authentication failed.")
         if token.is_service:
             if operation.user_only:
                 raise denied()

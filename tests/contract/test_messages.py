@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bousai_kit.sandbox.choices import Choices
+from tests.contract import authlab
 from tests.contract.contents import (
     TAKEN,
     URI,
@@ -316,6 +317,23 @@ def test_what_becomes_of_a_message_to_a_suspended_member_is_a_choice(taken_or_no
         assert [message["push"] for message in messages] == [False] * (status == 201), "no phone rings"
 
     trial(test, choices=replace(SILENT, suspended_member=taken_or_not))
+
+
+@paragraph("2 §2.7")
+def test_a_scope_that_the_app_was_never_given_can_show_at_the_call() -> None:
+    async def test(bench: Lab) -> None:
+        assert (await bench.admin("PUT", "/scopes", {"scopes": ["user.read"]})).status_code == 204
+        bought = await authlab.ask(bench, scope="bot.message user.read")
+        assert bought.status_code == 200
+        token = {"Authorization": f"Bearer {bought.json()['access_token']}"}
+        path = f"/bots/{bench.bot}/users/{uid(1)}/messages"
+        refusal = await bench.api("POST", path, {"content": TEXT}, headers=token)
+        assert (refusal.status_code, refusal.json()["code"]) == (401, "UNAUTHORIZED")
+        assert (await bench.api("GET", f"/users/{uid(1)}", headers=token)).status_code == 200
+        assert (await bench.admin("PUT", "/scopes", {"scopes": []})).status_code == 204
+        assert (await bench.api("POST", path, {"content": TEXT}, headers=token)).status_code == 201
+
+    trial(test, choices=replace(SILENT, ungranted_scope="call"))
 
 
 @paragraph("2 §2.7")
