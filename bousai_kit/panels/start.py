@@ -64,15 +64,20 @@ class StartModel(PanelModel):
             return
         good = sum(check.ok for check in seen.checks)
         self.finished = [f"{good} 項目は正常です。"] if good else []
-        self.missing = [f"{check.label}：{check.detail} → {check.hint}" for check in seen.wrong]
-        if seen.unseen:
-            self.missing.append(f"ほかの {len(seen.unseen)} 項目は、それを直すと確認できます。")
-        if seen.wrong:
-            self.next_step = (
-                f"「{seen.wrong[0].label}」を直してから、もう一度「接続を確認する」を押してください。"
-            )
-        else:
+        if not seen.wrong:
+            self.missing = []
             self.next_step = "準備ができています。10_onboarding（名簿の登録）を開いてください。"
+            return
+        first, *others = seen.wrong
+        missing = [f"{first.label}：{first.detail}"]
+        if others:
+            missing.append(
+                f"ほかに対応が必要：{'、'.join(check.label for check in others)}（下の表にあります）。"
+            )
+        if seen.unseen:
+            missing.append(f"ほかの {len(seen.unseen)} 項目は、直すと確認できます。")
+        self.missing = missing
+        self.next_step = f"{first.hint}直したら、もう一度「接続を確認する」を押します。"
 
     def _traffic_changed(self) -> None:
         self.requests = self.traffic.count
@@ -107,11 +112,13 @@ class StartModel(PanelModel):
         if seen is None:
             return ""
         if seen.ok:
-            return _table("接続の確認", seen.checks)
+            return _table("接続の確認", seen.checks, mended=False)
+        good = [check for check in seen.checks if check.ok]
+        waiting = "直すと確認できる項目"
         return (
-            _table(f"対応が必要な項目（{len(seen.wrong)} 件）", seen.wrong)
-            + _folded("直すと確認できる項目", seen.unseen)
-            + _folded("正常な項目", [check for check in seen.checks if check.ok])
+            _table(f"対応が必要な項目（{len(seen.wrong)} 件。上から順に直してください）", seen.wrong)
+            + _folded(waiting, _table(waiting, seen.unseen), len(seen.unseen))
+            + _folded("正常な項目", _table("正常な項目", good, mended=False), len(good))
         )
 
     def as_html(self) -> str:
@@ -131,20 +138,14 @@ def _named_profile() -> str:
     return ""
 
 
-def _table(caption: str, checks: Sequence[Check]) -> str:
-    rows = [(check.label, _mark(check), check.detail, check.hint) for check in checks]
-    return table_html(caption, ("項目", "結果", "内容", "直し方"), rows)
+def _table(caption: str, checks: Sequence[Check], *, mended: bool = True) -> str:
+    header = ("項目", "内容", "直し方") if mended else ("項目", "結果", "内容")
+    rows = [(c.label, c.detail, c.hint) if mended else (c.label, "正常", c.detail) for c in checks]
+    return table_html(caption, header, rows)
 
 
-def _mark(check: Check) -> str:
-    return "正常" if check.ok else "未確認" if check.unseen else "要対応"
-
-
-def _folded(caption: str, checks: Sequence[Check]) -> str:
-    if not checks:
-        return ""
-    title = f"{caption}（{len(checks)} 件）"
-    return f"<details><summary>{esc(title)}</summary>{_table(caption, checks)}</details>"
+def _folded(caption: str, table: str, count: int) -> str:
+    return f"<details><summary>{esc(caption)}（{count} 件）</summary>{table}</details>" if count else ""
 
 
 class StartView(PanelView):

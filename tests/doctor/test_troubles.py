@@ -175,7 +175,7 @@ def test_it_costs_a_handful_of_requests(tmp_path: Path) -> None:
             seen: list[Any] = []
             bench.tracer = seen.append
             await examine(bench)
-            assert {trace.method for trace in seen} == {"GET"}
+            assert {trace.method for trace in seen if trace.operation != "token"} == {"GET"}
             assert len(seen) <= 12
 
     asyncio.run(main())

@@ -67,13 +67,14 @@ def test_what_is_wrong_comes_first_and_escaped(tmp_path: Path) -> None:
             model = panel.model
             assert isinstance(model, StartModel)
             model.examination = WRONG
-            assert "「秘密鍵」を直して" in model.next_step
+            assert model.next_step.startswith("鍵を直してください。直したら")
             assert model.finished == ["1 項目は正常です。"]
-            assert len(model.missing) == 2
-            assert "鍵を直してください。" in model.missing[0]
+            assert model.missing == ["秘密鍵：読めません <b>", "ほかの 1 項目は、直すと確認できます。"]
             shown = panel.view.result.value + panel.view.head.value + model.as_html()  # type: ignore[attr-defined]
             assert "<b>" not in shown
-            assert "要対応" in shown
+            assert "対応が必要な項目（1 件" in shown
+            assert "ほかの 1 項目は、直すと確認できます。" in panel.view.head.value  # type: ignore[attr-defined]
+            assert shown.index("対応が必要な項目") < shown.index("<summary>直すと確認できる項目（1 件）")
             report = panel.report()
             assert not report.ok
             assert "鍵を直してください。" in repr(report)
@@ -109,6 +110,29 @@ def test_a_failure_of_the_examination_itself_is_on_the_screen(
             assert panel.model.problem == "設定がありません。 設定してください。"
             assert not panel.model.busy
             assert panel.model.progress_text == ""
+
+    asyncio.run(main())
+
+
+def test_it_says_whom_it_speaks_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> None:
+        async with a_bench(tmp_path / "home") as bench:
+            model = StartModel(bench)
+            assert "実在の人には何も届きません。" in model.where
+            monkeypatch.setenv("BOUSAI_PROFILE", "example-city")  # named, and yet this is the sandbox
+            assert 'PROFILE = "example-city"' in model.where
+            monkeypatch.setenv("BOUSAI_PROFILE", "＠")
+            assert "PROFILE" not in model.where
+            city = {"profile": "example-city", "domain_id": 7, "bot_id": 8}
+            for url, words in (
+                ("https://www.worksapis.com/v1.0", "実際のテナント「example-city」（ドメイン 7、Bot 8）"),
+                ("http://127.0.0.1:9/v1.0", "この端末の中の試験用サーバー"),
+            ):
+                bench.settings = bench.settings.model_copy(update={**city, "api_url": url})
+                assert words in model.where
+                assert words in model.as_html()
 
     asyncio.run(main())
 
