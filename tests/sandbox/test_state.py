@@ -18,9 +18,15 @@ from dotenv import dotenv_values
 from bousai_kit.clock import SystemClock
 from bousai_kit.errors import ConfigError
 from bousai_kit.sandbox import core, keys, locks
+from bousai_kit.sandbox.seed import found_tenant
 from bousai_kit.sandbox.standalone import run_sandbox
-from tests.sandbox.botlab import SILENT, new_tenant, opened, private_key, tls, uid
+from bousai_kit.sandbox.store import Store
+from bousai_kit.sandbox.tenant import Tenant
+from tests.sandbox.botlab import SILENT, START, new_tenant, opened, private_key, tls, uid
 from tests.sandbox.test_serve import log_in, served
+from tests.yardstick import in_stints
+
+FOUNDING_STINTS, LOADING_STINTS = 18.0, 5.0  # three times what was seen
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the size of a running process's files (prlimit)")
 
@@ -202,3 +208,32 @@ def test_what_became_due_while_the_laptop_slept_happens_when_it_wakes(
             assert (await bench.api("GET", f"/users/{uid(1)}")).status_code == 200
 
     asyncio.run(test())
+
+
+# -- a large one ------------------------------------------------------------------------------------
+
+
+def test_a_large_tenant_is_founded_saved_and_loaded_in_its_time(tmp_path: Path) -> None:
+    """A fifth of the largest; bench/sandbox.py measures all of it, with a peer."""
+    found: list[Tenant] = []
+
+    def found_and_save() -> None:
+        tenant = found_tenant(seed=1, now=START, people=6000)
+        with contextlib.closing(Store(tmp_path / "t.db")) as store:
+            store.save(tenant, START)
+        found.append(tenant)
+
+    def load() -> None:
+        tenant = Tenant()
+        with contextlib.closing(Store(tmp_path / "t.db")) as store:
+            store.load(tenant)
+        found.append(tenant)
+
+    _, founding = in_stints(found_and_save)
+    _, loading = in_stints(load)
+    assert found[0].table("users") == found[1].table("users")
+    assert len(found[1].table("users")) == 6001
+    assert founding <= FOUNDING_STINTS
+    assert loading <= LOADING_STINTS
+    names = {id(name) for user in found[1].table("users").values() for name in user}
+    assert len(names) < 6001, "names of properties are shared, not held 6,001 times"
