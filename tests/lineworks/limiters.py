@@ -7,7 +7,9 @@ import itertools
 import math
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from bousai_kit.lineworks.pacing import Limits, Pacer
 
@@ -63,10 +65,31 @@ class Limiter:
         """The least time from the first arrival to the last of so many, in a tenant that was at rest."""
         if self.shape == "bucket":
             return max(0, requests - self.limit) * WINDOW_S / self.limit
-        windows = (requests - 1) // self.limit
+        windows = max(0, requests - 1) // self.limit
         if self.shape == "fixed" and windows:
             return windows * WINDOW_S - (-self.phase) % WINDOW_S if self.phase else windows * WINDOW_S
         return windows * WINDOW_S
+
+
+@dataclass
+class Sender:
+    """One process with its own pacer."""
+
+    pacer: Pacer
+    requests: int
+    start: float = 0.0
+    at_once: int = 16
+    flying: int = 0
+    done: int = 0
+    lost: int = 0
+    refused: int = 0
+    ended: float = 0.0
+    departures: list[float] = field(default_factory=list)
+    look_at: float = -math.inf  # the one look that counts
+
+    @property
+    def todo(self) -> int:
+        return self.requests - self.done - self.flying - self.lost
 
 
 @dataclass
@@ -78,6 +101,87 @@ class Outcome:
     seconds: float
     departures: list[float]
     stranger_refused: int = 0
+    accepted: int = 0  # everybody's, until the last sender was through
+
+
+Says = Callable[[Limits, float, bool], Limits]
+
+
+def together(
+    senders: list[Sender],
+    limiter: Limiter,
+    *,
+    latency: tuple[float, float] = (0.05, 0.2),
+    seed: int = 1,
+    says: Says = lambda limits, now, ok: limits,
+    stranger_per_s: float = 0.0,
+    losses: float = 0.0,
+) -> Outcome:
+    """Drive pacers against one limiter: an event queue, no clock, no loop.
+
+    `says` makes the headers of an answer, honest or not; `losses` is the share of answers that never come.
+    """
+    rng = random.Random(seed)
+    order = itertools.count()
+    events: list[tuple[float, int, str, Sender | None, int, Any]] = []
+    foreign, accepted, now = 0, 0, 0.0
+
+    def push(at: float, kind: str, sender: Sender | None = None, ticket: int = 0, what: Any = None) -> None:
+        heapq.heappush(events, (at, next(order), kind, sender, ticket, what))
+
+    for sender in senders:
+        sender.look_at = sender.start
+        push(sender.start, "look", sender)
+    first = min(sender.start for sender in senders)
+    if stranger_per_s:
+        push(first + rng.expovariate(stranger_per_s), "stranger")
+    while any(sender.done + sender.lost < sender.requests for sender in senders):
+        now, _, kind, one, ticket, what = heapq.heappop(events)
+        if one is None:
+            ok = limiter.take(now)[0]
+            foreign, accepted = foreign + (not ok), accepted + ok
+            push(now + rng.expovariate(stranger_per_s), "stranger")
+            continue
+        if kind == "look" and now != one.look_at:
+            continue
+        if kind == "arrive":
+            ok, limits = limiter.take(now)
+            accepted += ok
+            push(now + rng.uniform(*latency) / 2, "answer", one, ticket, (ok, says(limits, now, ok)))
+            continue
+        if kind == "answer":
+            ok, limits = what
+            one.flying -= 1
+            if rng.random() < losses:
+                one.lost += 1
+                one.pacer.lost(ticket, now)
+            elif ok:
+                one.done += 1
+                one.pacer.answered(ticket, now, limits)
+            else:
+                one.refused += 1
+                one.pacer.refused(ticket, now, limits)
+            one.ended = now
+        while one.todo and one.flying < one.at_once:
+            at = one.pacer.ready_at(now)
+            if at > now:
+                assert at != math.inf or one.flying, "nothing is out, and nobody may leave"
+                if at != math.inf and (at != one.look_at or one.look_at <= now):
+                    one.look_at = at
+                    push(at, "look", one)
+                break
+            ticket = one.pacer.sent(now)
+            one.departures.append(now)
+            one.flying += 1
+            push(now + rng.uniform(*latency) / 2, "arrive", one, ticket)
+    return Outcome(
+        sum(sender.done for sender in senders),
+        sum(sender.refused for sender in senders),
+        max(sender.ended for sender in senders) - first,
+        sorted(at for sender in senders for at in sender.departures),
+        foreign,
+        accepted,
+    )
 
 
 def simulate(
@@ -93,54 +197,12 @@ def simulate(
     pacer: Pacer | None = None,
     start: float = 0.0,
 ) -> Outcome:
-    """Drive one pacer against one limiter: an event queue, no clock, no loop."""
-    rng = random.Random(seed)
-    pacer = pacer or Pacer(known)
-    order = itertools.count()
-    events: list[tuple[float, int, str, int, object]] = []
-    todo, flying, done, refused, foreign = requests, 0, 0, 0, 0
-    departures: list[float] = []
-    now = first = start
-
-    def push(at: float, kind: str, ticket: int = 0, what: object = None) -> None:
-        heapq.heappush(events, (at, next(order), kind, ticket, what))
-
-    push(now, "look")
-    look_at = now  # the one look that counts
-    if stranger_per_s:
-        push(now + rng.expovariate(stranger_per_s), "stranger")
-    while done < requests:
-        now, _, kind, ticket, what = heapq.heappop(events)
-        if kind == "stranger":
-            foreign += not limiter.take(now)[0]
-            push(now + rng.expovariate(stranger_per_s), "stranger")
-            continue
-        if kind == "look" and now != look_at:
-            continue
-        if kind == "arrive":
-            push(now + rng.uniform(*latency) / 2, "answer", ticket, limiter.take(now))
-            continue
-        if kind == "answer":
-            ok, limits = what  # type: ignore[misc]
-            limits = limits if headers else Limits()
-            flying -= 1
-            if ok:
-                done += 1
-                pacer.answered(ticket, now, limits)
-            else:
-                refused += 1
-                todo += 1
-                pacer.refused(ticket, now, limits)
-        while todo and flying < at_once:
-            at = pacer.ready_at(now)
-            if at > now:
-                if at != math.inf and (at != look_at or look_at <= now):
-                    look_at = at
-                    push(at, "look")
-                break
-            ticket = pacer.sent(now)
-            departures.append(now)
-            todo -= 1
-            flying += 1
-            push(now + rng.uniform(*latency) / 2, "arrive", ticket)
-    return Outcome(done, refused, now - first, departures, foreign)
+    """Drive one pacer against one limiter."""
+    return together(
+        [Sender(pacer or Pacer(known), requests, start, at_once)],
+        limiter,
+        latency=latency,
+        seed=seed,
+        says=lambda limits, now, ok: limits if headers else Limits(),
+        stranger_per_s=stranger_per_s,
+    )

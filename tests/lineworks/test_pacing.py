@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 from itertools import pairwise
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bousai_kit.lineworks.pacing import Concurrency, Limits, Pacer, known_gap_s, known_limit, read_limits
-from tests.lineworks.limiters import WINDOW_S, Limiter, simulate
+from tests.lineworks.limiters import WINDOW_S, Limiter, Says, Sender, simulate, together
 
 SHAPES = ("fixed", "first", "sliding", "bucket")
 
@@ -77,6 +79,169 @@ def test_a_limit_is_learned_from_the_first_answer(shape: str, known: int, limit:
     found = simulate(2 * limit + 1, Limiter(shape, limit), pacer=pacer, seed=seed)
     assert found.refused == 0
     assert pacer.limit == limit
+
+
+@pytest.mark.parametrize("left_s", [10.0, 30.0, 50.0])
+@pytest.mark.parametrize("requests", [1200, 1000, 480, 300])
+def test_a_window_that_began_before_us_is_used_anew_at_its_end(left_s: float, requests: int) -> None:
+    limiter = Limiter("fixed", 240, phase=left_s)
+    found = simulate(requests, limiter)
+    assert found.refused == 0
+    assert (
+        found.seconds <= limiter.minimum_s(requests) + 4.0
+    )  # a rounded reset, a probe, and 240 at 16 a time
+
+
+@pytest.mark.parametrize("requests", [300, 700, 1000])
+def test_a_bucket_is_used_as_it_refills(requests: int) -> None:
+    limiter = Limiter("bucket", 240)
+    found = simulate(requests, limiter)
+    assert found.refused == 0
+    assert found.seconds <= limiter.minimum_s(requests) + 1.0
+
+
+def lesser(limits: Limits, now: float, ok: bool) -> Limits:
+    """Rounded down."""
+    return Limits(limits.limit, limits.remaining, max(0.0, (limits.reset_s or 0.0) - 1.0))
+
+
+@given(
+    shape=st.sampled_from(SHAPES),
+    limit=st.sampled_from([5, 10, 60, 240]),
+    windows=st.floats(0.5, 5),
+    phase=st.floats(0, 60),
+    quick=st.floats(0.001, 0.5),
+    spread=st.sampled_from([0.0, 0.1, 1.0, 4.0, 30.0]),
+    at_once=st.sampled_from([1, 4, 16]),
+    seed=st.integers(0, 999),
+    missing=st.sampled_from([0.0, 0.1, 0.5]),
+    parts=st.sampled_from(["all", "no reset", "no remaining", "rounded down"]),
+    losses=st.sampled_from([0.0, 0.0, 0.02, 0.2]),
+)
+@settings(max_examples=150, deadline=None)
+def test_alone_it_never_exceeds_whatever_is_missing(
+    shape: str,
+    limit: int,
+    windows: float,
+    phase: float,
+    quick: float,
+    spread: float,
+    at_once: int,
+    seed: int,
+    missing: float,
+    parts: str,
+    losses: float,
+) -> None:
+    """Headers go missing in part or whole, answers are lost or hang: never a 429, and all get through."""
+    rng = random.Random(seed)
+
+    def says(limits: Limits, now: float, ok: bool) -> Limits:
+        if rng.random() < missing:
+            return Limits()
+        if parts == "no reset":
+            return Limits(limits.limit, limits.remaining)
+        if parts == "no remaining":
+            return Limits(limits.limit, None, limits.reset_s)
+        return lesser(limits, now, ok) if parts == "rounded down" else limits
+
+    requests = min(700, 1 + int(windows * limit))
+    sender = Sender(Pacer(limit), requests, at_once=at_once)
+    limiter = Limiter(shape, limit, phase)
+    found = together([sender], limiter, latency=(quick, quick + spread), seed=seed, says=says, losses=losses)
+    assert found.done + sender.lost == requests
+    assert found.refused == 0
+    assert all(b - a <= WINDOW_S + 3 * (quick + spread) + 4 for a, b in pairwise(found.departures))
+
+
+def slots(limits: Limits, now: float, ok: bool) -> Limits:
+    return Limits(limits.limit, limits.remaining, float(math.ceil(10.0 - now % 10)))
+
+
+LIES: dict[str, Says] = {
+    "always full": lambda limits, now, ok: Limits(limits.limit, (limits.limit or 1) - 1, limits.reset_s),
+    "full, and soon over": lambda limits, now, ok: Limits(limits.limit, 239 if ok else 0, 1.0),
+    "over at once": lambda limits, now, ok: Limits(limits.limit, limits.remaining, 0.0),
+    "over in a second": lambda limits, now, ok: Limits(limits.limit, limits.remaining, 1.0),
+    "never over": lambda limits, now, ok: Limits(limits.limit, limits.remaining, 60.0),
+    "over every ten seconds": slots,
+    "a little behind": lambda limits, now, ok: Limits(
+        limits.limit, (limits.remaining or 0) + 8, limits.reset_s
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("phase", [0.0, 20.0])
+def test_a_server_that_lies_costs_a_handful_and_hardly_time(shape: str, lie: str, phase: float) -> None:
+    limiter = Limiter(shape, 240, phase)
+    found = together([Sender(Pacer(240), 1200)], limiter, says=LIES[lie])
+    assert found.done == 1200
+    assert found.refused <= 5
+    assert found.seconds <= 1.05 * 4 * WINDOW_S
+
+
+@given(
+    shape=st.sampled_from(SHAPES),
+    remaining=st.lists(st.one_of(st.none(), st.integers(0, 300)), min_size=1, max_size=9),
+    reset=st.lists(st.one_of(st.none(), st.floats(0, 60)), min_size=1, max_size=9),
+    limits=st.lists(st.sampled_from([None, 60, 60, 60, 240]), min_size=1, max_size=5),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_headers_claim_what_leaves_is_bounded(
+    shape: str, remaining: list[Any], reset: list[Any], limits: list[Any], seed: int
+) -> None:
+    """A server that refuses nothing and says anything: at most the greatest limit at once and a window."""
+    rng = random.Random(seed)
+
+    def says(_: Limits, now: float, ok: bool) -> Limits:
+        return Limits(rng.choice(limits), rng.choice(remaining), rng.choice(reset))
+
+    most = max([60, *(limit for limit in limits if limit)])
+    found = together([Sender(Pacer(60), 600)], Limiter(shape, 10**6), says=says, seed=seed)
+    assert found.done == 600
+    for windows in (1, 2, 3, 5):
+        span = windows * (WINDOW_S - 3.0)  # two roundings and a way
+        held = [
+            b - a for a, b in zip(found.departures, found.departures[(windows + 1) * most :], strict=False)
+        ]
+        assert all(seconds > span for seconds in held)
+
+
+@given(
+    shape=st.sampled_from(SHAPES),
+    phase=st.floats(0, 60),
+    requests=st.tuples(st.integers(240, 900), st.integers(100, 900)),
+    later=st.floats(0, 90),
+    seed=st.integers(0, 99),
+    headers=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_two_processes_share_one_limit(
+    shape: str, phase: float, requests: tuple[int, int], later: float, seed: int, headers: bool
+) -> None:
+    """Each knows of the other by the answers alone."""
+    senders = [Sender(Pacer(240), requests[0]), Sender(Pacer(240), requests[1], later)]
+    found = together(
+        senders,
+        Limiter(shape, 240, phase),
+        seed=seed,
+        says=lambda limits, now, ok: limits if headers else Limits(),
+    )
+    assert found.done == sum(requests)
+    windows = found.seconds / WINDOW_S + 1
+    assert found.refused <= (12 if headers else 40) * windows
+    assert found.seconds <= later + (sum(requests) / 240 + 1) * WINDOW_S * (1.1 if headers else 1.5) + 10
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("later", [0.0, 20.0])
+def test_two_processes_together_take_hardly_longer_than_the_limit_asks(shape: str, later: float) -> None:
+    limiter = Limiter(shape, 240)
+    found = together([Sender(Pacer(240), 1200), Sender(Pacer(240), 1200, later)], limiter)
+    assert found.seconds <= 1.1 * limiter.minimum_s(found.accepted)
+    assert found.refused <= 40  # of 2,400
 
 
 @given(
