@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from dotenv import dotenv_values
 
 from bousai_kit.sandbox.auth import KNOWN_SCOPES
 from tests.sandbox.botlab import DOMAIN, Lab, trial, uid
@@ -116,11 +118,15 @@ def test_a_change_of_contract_counts_for_tokens_that_are_out() -> None:
 
 
 @pytest.mark.parametrize(("plan", "limit", "shape"), [("free", 60, "sliding"), ("advanced", 240, "bucket")])
-def test_the_command_takes_a_plan_and_a_way_to_count(plan: str, limit: int, shape: str) -> None:
-    from dotenv import dotenv_values
-
-    with served("--people", "0", "--plan", plan, "--limiter", shape) as (_, ready):
+def test_the_command_takes_a_plan_a_way_to_count_and_faults(
+    tmp_path: Path, plan: str, limit: int, shape: str
+) -> None:
+    faults = tmp_path / "障害.toml"
+    faults.write_text('[[fault]]\nkind = "503"\non = "users.list"\ntimes = 1\n', "utf-8")
+    options = ("--plan", plan, "--limiter", shape, "--faults", str(faults))
+    with served("--people", "0", *options) as (_, ready):
         with log_in(dotenv_values(ready["env_file"])) as http:
+            assert [http.get("/users").status_code for _ in range(2)] == [503, 200]
             assert http.get("/users").headers["ratelimit-limit"] == f"{limit}"
         told = httpx.get(ready["admin_url"] + "/limits", trust_env=False).json()
         assert told == {"plan": plan, "limiter": shape, "overrides": {}}
