@@ -197,7 +197,7 @@ class StartPanel(Panel):
         model = self.model
         assert isinstance(model, StartModel)
         if model.examination is None:
-            return Report(True, ["まだ確認していません。上の「接続を確認する」を押してください。"])
+            return Report(True, ["上の「接続を確認する」を押してから、もう一度ここを実行してください。"])
         return Report(model.ok, [model.next_step, *model.missing], model.table())
 
     async def check(self) -> Report:
