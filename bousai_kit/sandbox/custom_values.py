@@ -7,10 +7,11 @@ from typing import Any
 
 from bousai_kit.sandbox import directory_checks as check
 from bousai_kit.sandbox.content_parts import array, obj, string
+from bousai_kit.sandbox.directory_rules import ordinary
 from bousai_kit.sandbox.ops import Call, bad
 from bousai_kit.sandbox.tenant import Entity
 
-__all__ = ["custom_values", "mandatory_values", "property_by_name"]
+__all__ = ["custom_values", "mandatory_values", "property_by_name", "readable_values"]
 
 
 def property_by_name(call: Call, name: str) -> Entity | None:
@@ -47,6 +48,16 @@ def mandatory_values(call: Call, values: Mapping[str, Any], domain_id: int) -> N
     for entry in call.tenant.table("custom_properties").values():
         if entry["mandatory"] and entry["domainId"] == domain_id and entry["propertyName"] not in values:
             raise bad(f"customProperties.{entry['propertyName']} is required.")
+
+
+def readable_values(call: Call, user: Entity) -> dict[str, Any]:
+    """Values of a member that the one who asks may read: ``ADMIN_AND_SELF`` is not for everybody."""
+    asking, values = ordinary(call), user.get("customProperties") or {}
+    if asking is None or asking["userId"] == user["userId"]:
+        return dict(values)
+    properties = call.tenant.table("custom_properties").values()
+    hidden = {entry["propertyName"] for entry in properties if entry["readAccessType"] != "ALL"}
+    return {name: value for name, value in values.items() if name not in hidden}
 
 
 def _value(entry: Entity, given: Any, path: str) -> Any:

@@ -183,7 +183,8 @@ def _must(call: Call) -> Reply:
 
 def _must_now(post: Entity, today: str) -> bool:
     period = post["mustReadPeriod"] or {}
-    return bool(post["isMustRead"] and period.get("startDate", "") <= today <= period.get("endDate", "9999"))
+    begin, end = period.get("startDate") or "", period.get("endDate") or "9999"
+    return bool(post["isMustRead"] and begin <= today <= end)
 
 
 def _recent(call: Call) -> Reply:
@@ -202,8 +203,8 @@ def _checked(call: Call) -> dict[str, Any]:
         entry = obj(period, "mustReadPeriod")
         for name in ("startDate", "endDate"):
             check.day(entry, name)
-        period = {name: entry[name] for name in ("startDate", "endDate") if entry.get(name)}
-        if period.get("endDate", "9999") < period.get("startDate", ""):
+        period = {name: entry.get(name) or None for name in ("startDate", "endDate")}
+        if (period["endDate"] or "9999") < (period["startDate"] or ""):
             raise bad("mustReadPeriod.endDate must not be before startDate.")
     return {
         "title": title,

@@ -6,6 +6,7 @@ from typing import Any
 
 from bousai_kit.sandbox.bot_state import full_name
 from bousai_kit.sandbox.content_parts import obj, string
+from bousai_kit.sandbox.custom_values import readable_values
 from bousai_kit.sandbox.directory_checks import flag
 from bousai_kit.sandbox.directory_index import groups_above, rows_of_domain
 from bousai_kit.sandbox.directory_rules import (
@@ -59,6 +60,7 @@ def writable_user(call: Call) -> Entity:
 def shown(call: Call, user: Entity, *, flags: bool = True) -> Entity:
     """The member as answers show one; a narrow scope opens a part (part 1 §1.9)."""
     whole = user_view(call.tenant, user, call.choices, call.now, flags=flags)
+    whole[call.choices.custom_properties_name] = readable_values(call, user)
     granted = call.token.scopes if call.token is not None else frozenset()
     if not call.choices.narrow_reads or granted.intersection(USERS_READ):
         return whole
@@ -100,13 +102,14 @@ def _password(call: Call, fields: dict[str, Any], user: Entity) -> tuple[str, st
     if kind not in ("ADMIN", "MEMBER"):
         raise bad("passwordConfig.passwordCreationType must be ADMIN or MEMBER.")
     change = flag(config, "changePasswordAtNextLogin", "passwordConfig", default=True)
+    needed = kind == "ADMIN" and not call.tenant.get("sso", False)
+    password = string(config, "password", "passwordConfig", 200, required=needed) or ""
     if call.tenant.get("sso", False):
         return "SSO", None, False
     if kind == "MEMBER":
         if not user["privateEmail"]:
             raise bad("privateEmail is required.")
         return kind, None, False  # set from the invitation: one login is enough
-    password = string(config, "password", "passwordConfig", 200) or ""
     check_password(password, "passwordConfig.password", call.choices)
     return kind, password, change
 

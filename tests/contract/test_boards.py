@@ -181,6 +181,11 @@ def test_must_read_posts_within_their_period() -> None:
         assert await titles() == ["期間", "常時"]
         await desk.days(2)
         assert await titles() == ["常時"]
+        for ends, there in (({"startDate": "2027-01-20"}, True), ({"endDate": "2027-01-19"}, False)):
+            _, made = await posted(desk, title="片方", isMustRead=True, mustReadPeriod=ends)
+            assert made["mustReadPeriod"] == {"startDate": None, "endDate": None, **ends}
+            assert (await titles() == ["片方", "常時"]) is there
+            await desk.done("DELETE", f"/boards/{made['boardId']}/posts/{made['postId']}", None, 204)
 
     at_desk(test)
 

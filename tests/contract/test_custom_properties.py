@@ -227,3 +227,21 @@ def test_a_mandatory_property_can_become_mandatory_in_the_api(held: bool) -> Non
         await desk.done("PATCH", one, filled)
 
     at_desk(test, people=1, choices=Choices(mandatory_properties=held, people_answer=False))
+
+
+@paragraph("1 §7")
+def test_some_values_are_for_administrators_and_oneself() -> None:
+    async def test(desk: Desk) -> None:
+        bench, both = desk.bench, {"blood": "A", "site": "x"}
+        await desk.done("POST", PATH, prop("blood", readAccessType="ADMIN_AND_SELF"), 201)
+        await desk.done("POST", PATH, prop("site"), 201)
+        await desk.done("PATCH", f"/users/{uid(1)}", {"customProperties": both})
+        for number, seen in ((0, both), (1, both), (2, {"site": "x"})):
+            headers = bench.bearer("user.read", user_id=uid(number))
+            one = (await bench.api("GET", f"/users/{uid(1)}", headers=headers)).json()
+            assert one["customProperties"] == seen
+            listed = (await bench.api("GET", "/users", headers=headers)).json()["users"]
+            assert [user["customProperties"] for user in listed if user["userId"] == uid(1)] == [seen]
+        assert (await desk.get(f"/users/{uid(1)}"))["customProperties"] == both  # the service account
+
+    at_desk(test, people=2)
