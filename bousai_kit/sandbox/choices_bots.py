@@ -57,7 +57,7 @@ class BotChoices:
     )  # 2 §2.7 SB; None: accepted
     not_in_room: Refusal = (403, "FORBIDDEN", "The bot is not in the channel.")  # 2 §2.7 SB
     ungranted_scope: str = "token"  # 2 §2.7 [C]: refused at the "token" request, or with 401 at the "call"
-    unknown_fields: str = "accept"  # 2 §12.1: unknown `content` keys are taken and noted
+    unknown_fields: str = "accept"  # 2 §12.1: unknown keys are taken and noted; "refuse": 400
     message_text_limit: int = 1000  # 2 §2.3 NF: `text` of a message action
     uri_limit: int = 1000  # 2 §2.3 NF
     copy_text_limit: int = 1000  # 2 §2.3 NF

@@ -6,7 +6,7 @@ from bousai_kit.sandbox import bot_state, people, rooms
 from bousai_kit.sandbox.bot_state import bot_of, check_may_use, member_of
 from bousai_kit.sandbox.content_schemas import MESSAGE
 from bousai_kit.sandbox.contents import Content, check_content
-from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply
+from bousai_kit.sandbox.ops import ApiFault, Call, Operation, Reply, bad
 from bousai_kit.sandbox.routes_attachments import file_lookup
 from bousai_kit.sandbox.routes_channels import room_of
 from bousai_kit.sandbox.tenant import Entity
@@ -23,7 +23,10 @@ def _content(call: Call, bot_id: str) -> Content:
         fields.get("content"), choices=call.choices, find_file=file_lookup(call.tenant, bot_id, call.now)
     )
     beside = [f"body.{key[:60]}" for key in fields if key != "content"]
-    for key in [f"{content.type}.{name}" for name in content.unknown] + beside:
+    unknown = [f"{content.type}.{name}" for name in content.unknown] + beside
+    if unknown and call.choices.unknown_fields == "refuse":
+        raise bad(f"{unknown[0]} is unknown.")
+    for key in unknown:
         seen = call.tenant.table("unknown_fields").get(key, {"n": 0})["n"]
         if seen or len(call.tenant.table("unknown_fields")) < 1000:
             call.tenant.put("unknown_fields", key, {"n": seen + 1})

@@ -120,6 +120,17 @@ def test_what_the_pages_list_is_taken_and_unknown_keys_are_noted() -> None:
     trial(test)
 
 
+@paragraph("2 §2.1")
+def test_unknown_keys_can_be_refused() -> None:
+    async def test(bench: Lab) -> None:
+        await taken(bench, TEXT)
+        for content in ({**TEXT, "notice": 1}, template({**URI, "colour": "red"})):
+            await refused(bench, content, "is unknown")
+        assert (await send(bench, TEXT, notice=1))[0] == 400
+
+    trial(test, choices=replace(SILENT, unknown_fields="refuse"))
+
+
 LIMITS: list[tuple[str, int, Any]] = [
     ("text", 2000, lambda n: {**TEXT, "text": "あ" * n}),
     ("i18nTexts", 2000, lambda n: {**TEXT, "i18nTexts": i18n("text", "あ" * n)}),
