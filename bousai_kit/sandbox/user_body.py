@@ -218,8 +218,8 @@ def _organizations(call: Call, value: Any, domain_id: int) -> list[Entity]:
 
 
 def _company_email(call: Call, fields: dict[str, Any], path: str) -> str | None:
-    value = fields.get("email")
-    if value is None or value == "" or call.sandbox.limits.plan != "advanced":
+    value = string(fields, "email", path, 90, required=False)
+    if not value or call.sandbox.limits.plan != "advanced":
         return None
     return check.login_id(value, f"{path}.email", reserved=())
 

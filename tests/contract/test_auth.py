@@ -207,6 +207,7 @@ def test_a_refresh_token_buys_another_access_token() -> None:
         again = answer.json()
         assert answer.status_code == 200
         assert again["scope"] == first["scope"]
+        assert (again["token_type"], again["expires_in"]) == ("Bearer", "86400")
         assert again["access_token"] != first["access_token"]
         assert "refresh_token" not in again, "rotation is off"
         for token in (first["access_token"], again["access_token"]):
