@@ -14,7 +14,7 @@ import httpx
 
 from bousai_kit.clock import Clock
 from bousai_kit.errors import AuthRejected, ProtocolViolation, ServiceUnavailable
-from bousai_kit.lineworks.problems import read_problem, unreached
+from bousai_kit.lineworks.problems import PAGE_HINT, is_page, read_problem, strange, unreached
 from bousai_kit.lineworks.retry import (
     Action,
     Fate,
@@ -246,6 +246,8 @@ class Auth:
             if answer is None and action is Action.FAIL:
                 raise unreached(fate, "LINE WORKS の認証サーバー", maybe_done=True)
             if answer is not None and action is Action.DONE:
+                if is_page(answer.content):
+                    raise strange(answer.status, page=True)
                 return decipher_token(answer.content, asked_at=asked_at)
             if answer is not None and action is Action.FAIL:
                 raise self._refused(answer)
@@ -274,6 +276,8 @@ class Auth:
         hint = self.skew_hint()
         if hint is None and code == "invalid_scope":
             hint = "Developer Console で、アプリに必要なスコープを追加してください。"
+        if is_page(answer.content):
+            hint = PAGE_HINT
         return AuthRejected(
             f"LINE WORKS の認証に失敗しました（{code or status}）。",
             status=status,

@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 
 from bousai_kit.clock import Clock
-from bousai_kit.errors import ConfigError, LineWorksError, ProtocolViolation
+from bousai_kit.errors import ConfigError, LineWorksError
+from bousai_kit.lineworks import problems
 from bousai_kit.lineworks.asking import Ask, build_ask
 from bousai_kit.lineworks.auth import Auth, ServiceAccount
 from bousai_kit.lineworks.boards import Boards
@@ -30,7 +31,6 @@ from bousai_kit.lineworks.messages import Messages
 from bousai_kit.lineworks.names import held
 from bousai_kit.lineworks.pacing import read_limits
 from bousai_kit.lineworks.paging import walk
-from bousai_kit.lineworks.problems import build_error, foreign_location, in_doubt, read_problem, unreached
 from bousai_kit.lineworks.retry import (
     Action,
     Fate,
@@ -65,7 +65,6 @@ class LineWorksClient:
     domain_id : int
     clock : Clock
     random : random.Random
-        Jitter.
     allowed_hosts : collection of str
         Beside the vendor's own: where the bearer token may follow a ``Location``.
     tracer : callable, optional
@@ -307,6 +306,8 @@ class LineWorksClient:
             action = judge_absence(outcome, safe=ask.safe, tries=tries, patience=patience)
             tries.maybe_done |= outcome is Fate.UNANSWERED
             return action
+        if outcome.page and outcome.status < 300:  # a login page says nothing about the request
+            return Action.FAIL if ask.safe else Action.UNKNOWN
         if outcome.status == 404 and ask.method == "DELETE" and tries.maybe_done:
             outcome.status, outcome.content = 204, b""  # an earlier try did it
             return Action.DONE
@@ -316,24 +317,24 @@ class LineWorksClient:
 
     def _failure(self, ask: Ask, action: Action, outcome: Outcome, tries: Tries) -> LineWorksError:
         if isinstance(outcome, Elsewhere):
-            self._memory.foreign(ask.key, functools.partial(foreign_location, outcome.host))
-            return foreign_location(outcome.host)
+            self._memory.foreign(ask.key, functools.partial(problems.foreign_location, outcome.host))
+            return problems.foreign_location(outcome.host)
         if action is Action.UNKNOWN or (
             isinstance(outcome, Fate) and tries.maybe_done and ask.method != "GET"
         ):
             self._memory.wrote()  # perhaps: look-ups have to be asked again
             seen = outcome.status if isinstance(outcome, Received) else None
-            return in_doubt(seen, method=ask.method, path=ask.path)
+            return problems.in_doubt(seen, method=ask.method, path=ask.path)
         if isinstance(outcome, Fate):
-            return unreached(outcome, "LINE WORKS ", maybe_done=tries.maybe_done)
+            return problems.unreached(outcome, "LINE WORKS ", maybe_done=tries.maybe_done)
         status = outcome.status
         if status < 400:
-            return ProtocolViolation(f"LINE WORKS が想定外の応答（{status}）を返しました。")
+            return problems.strange(status, page=outcome.page)
         if status == 401:
             self.auth.note_date(parse_http_date(outcome.headers.get("date")))
-        limits, problem = read_limits(outcome.headers), read_problem(outcome.content)
+        limits, problem = read_limits(outcome.headers), problems.read_problem(outcome.content)
         make = functools.partial(
-            build_error,
+            problems.build_error,
             status=status,
             problem=problem,
             method=ask.method,
@@ -341,9 +342,9 @@ class LineWorksClient:
             retry_after_s=limits.reset_s,
             limit=limits.limit,
             remaining=limits.remaining,
-            hint=self.auth.skew_hint() if status == 401 else None,
+            hint=problems.PAGE_HINT if outcome.page else self.auth.skew_hint() if status == 401 else None,
         )
-        if status < 500 and status not in (401, 429) and not outcome.moved:
+        if status < 500 and status not in (401, 429) and not outcome.moved and not outcome.page:
             self._memory.refused(
                 ask.key,
                 method=ask.method,
@@ -361,15 +362,12 @@ class LineWorksClient:
 
         Raises
         ------
-        ForeignLocation
-            The address is on a host that may not see the token.
+        ForeignLocation, ApiError, TransportFailed
         OutcomeUnknown
             No answer came; start again with the first step.
-        ApiError, TransportFailed
         """
         ask = Ask("POST", "/upload", "/upload", None, operation, 0, 0, safe=False)
-        token = await self.auth.token()
-        requested_at = self.clock.now()
+        token, requested_at = await self.auth.token(), self.clock.now()
         outcome: Outcome
         try:
             outcome = await self._exchange.upload(

@@ -18,7 +18,7 @@ from bousai_kit.clock import Clock
 from bousai_kit.lineworks.asking import Ask
 from bousai_kit.lineworks.hosts import HostRule, host_of
 from bousai_kit.lineworks.pacing import read_limits
-from bousai_kit.lineworks.problems import public_path
+from bousai_kit.lineworks.problems import is_page, public_path
 from bousai_kit.lineworks.tokens import Token, TokenAnswer, parse_http_date
 from bousai_kit.lineworks.transport import TIMEOUT_S
 from bousai_kit.lineworks.values import Trace
@@ -45,12 +45,18 @@ class Received:
     content : bytes
     moved : bool
         It is the answer of a one-off address that a 302 had given, not of the request itself.
+    page : bool
+        It is a page for people in place of the API's answer: a proxy or a login page spoke.
     """
 
     status: int
     headers: httpx.Headers = field(repr=False)
     content: bytes = field(repr=False)
     moved: bool = False
+
+    @property
+    def page(self) -> bool:
+        return not self.moved and is_page(self.content, self.headers.get("content-type", ""))
 
 
 class Elsewhere(Exception):

@@ -22,6 +22,7 @@ from bousai_kit.errors import (
     NotFound,
     OutcomeUnknown,
     PermissionDenied,
+    ProtocolViolation,
     RateLimited,
     ServiceUnavailable,
     TransportFailed,
@@ -29,15 +30,22 @@ from bousai_kit.errors import (
 from bousai_kit.lineworks.retry import Fate
 
 __all__ = [
+    "PAGE_HINT",
     "Problem",
     "build_error",
     "foreign_location",
     "in_doubt",
+    "is_page",
     "public_path",
     "read_problem",
+    "strange",
     "unreached",
 ]
 
+PAGE_HINT = (
+    "庁内のプロキシや通信検査装置が返したページと思われるので、ブラウザでの認証、HTTPS_PROXY、"
+    "BOUSAI_API_URL を確認してください。"
+)
 _SHAPES = (("code", "description"), ("error", "error_description"), ("returnCode", "returnMessage"))
 _OPAQUE = re.compile(r"[A-Za-z0-9+/_=.\-]{60,}")  # a token or an assertion echoed back
 _AT = frozenset("@＠")
@@ -134,6 +142,23 @@ def in_doubt(status: int | None, *, method: str, path: str) -> OutcomeUnknown:
         method=method,
         path=public_path(path),
     )
+
+
+def is_page(content: bytes, content_type: str = "") -> bool:
+    """Tell whether this is a page for people: a proxy or a login page spoke, not the API."""
+    if not content:
+        return False
+    head = content[:200].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return "html" in content_type.lower() or head.startswith((b"<html", b"<!doctype html"))
+
+
+def strange(status: int, *, page: bool) -> ProtocolViolation:
+    """The error of an answer below 400 that is none: a detour without address, or a page for people."""
+    if page:
+        return ProtocolViolation(
+            f"LINE WORKS の応答の代わりに、人が読むためのページ（{status}）が返りました。", hint=PAGE_HINT
+        )
+    return ProtocolViolation(f"LINE WORKS が想定外の応答（{status}）を返しました。")
 
 
 def unreached(fate: Fate, whom: str, *, maybe_done: bool = False) -> TransportFailed:

@@ -262,7 +262,8 @@ def _operation(method: str, parts: list[str]) -> str:
         if known is not None:
             return str(known)
     shape = "/".join(part if _LITERAL.fullmatch(part) else "{}" for part in parts)
-    return f"{_FAMILIES.get(parts[0], parts[0])}.{method.lower()} /{shape}"
+    family = shape.partition("/")[0]
+    return f"{_FAMILIES.get(family, family)}.{method.lower()} /{shape}"
 
 
 def _turn(method: str, parts: list[str], body: Any, domain_id: int) -> Turn | None:
