@@ -66,7 +66,7 @@ class Gate:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self._flying: set[str] = set()
-        self._last_orgunit: datetime | None = None
+        self._last_orgunit: dict[int, datetime] = {}  # by domain
         self._concurrent = 0
 
     async def handle(
@@ -297,16 +297,17 @@ class Gate:
         rule, gap = choices.orgunit_too_fast, choices.orgunit_gap_s - self.sandbox.jitter_s()
         if rule == "accept":
             return ""
-        last, self._last_orgunit = self._last_orgunit, call.now
+        domain = _domain_of_unit(call)
+        key, last = f"orgunit:{domain}", self._last_orgunit.get(domain)
         too_fast = last is not None and 0 <= (call.now - last).total_seconds() < gap
-        if "orgunit" in self._flying or too_fast:
-            self._last_orgunit = last
+        if key in self._flying or too_fast:
             if rule == "409":
                 raise ApiFault(409, "CONFLICT", "Org units are changed one at a time, one call per second.")
             raise ApiFault(
                 429, "TOO_MANY_REQUESTS", "API rate limit exceeded", headers={"RateLimit-Reset": "1"}
             )
-        return "orgunit"
+        self._last_orgunit[domain] = call.now
+        return key
 
     async def _finish(self, operation: Operation, call: Call, verdict: Verdict | None) -> Reply:
         try:
@@ -320,6 +321,20 @@ class Gate:
         if verdict is not None and reply.status != 302:
             reply.headers = {**verdict.headers(), **reply.headers}
         return reply
+
+
+def _domain_of_unit(call: Call) -> int:
+    """Whose turn an org-unit write takes: that of the unit's domain, or of the one that a body names."""
+    from bousai_kit.sandbox.directory_index import find
+
+    unit = find(call.tenant, "orgunits", call.path.get("orgUnitId", ""))
+    if unit is not None:
+        return int(unit["domainId"])
+    with contextlib.suppress(ApiFault):  # a body that is no body is refused by its handler
+        value = call.json().get("domainId")
+        if value in call.tenant.domains:
+            return int(value)
+    return call.tenant.domain_id
 
 
 def _redirects(operation: Operation | None) -> bool:

@@ -364,3 +364,21 @@ def test_two_readings_of_the_page_are_choices() -> None:
 
     choices = Choices(patch_orgunit_needs_email=True, orgunit_same_names=False, people_answer=False)
     at_desk(test, choices=choices)
+
+
+@paragraph("1 §5", "1 §2.5")
+def test_each_domain_of_a_tenant_has_its_own_second() -> None:
+    async def test(desk: Desk) -> None:
+        call, other = desk.bench.api, {**NEW, "domainId": DOMAIN + 1}
+        desk.tenant.set("domains", [DOMAIN, DOMAIN + 1])
+        answers = [await call("POST", "/orgunits", body) for body in (NEW, other, NEW, other)]
+        assert [answer.status_code for answer in answers] == [201, 201, 429, 429]
+        await desk.clock.sleep(1.0)
+        for answer, status in ((answers[0], 200), (answers[1], 200), (answers[1], 429)):
+            path = f"/orgunits/{answer.json()['orgUnitId']}"
+            assert (await call("PATCH", path, {"description": "x"})).status_code == status
+        assert (await call("POST", "/orgunits", {**NEW, "domainId": [1]})).status_code == 429
+        assert [(await desk.get("/orgunits", domainId=one["domainId"]))["orgUnits"][0]["domainId"]
+                for one in (NEW, other)] == [DOMAIN, DOMAIN + 1]  # fmt: skip
+
+    at_desk(test)
