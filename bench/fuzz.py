@@ -5,7 +5,7 @@ right ones mostly, several at once now and then, and time goes by. Goals: no 5xx
 documented, a refusal changes nothing, the stored tenant equals the one in memory, no request above two
 stints of CPU time (``tests/yardstick.py``), none without an answer after a minute.
 
-``python bench/fuzz.py [--requests 100000 | --minutes N] [--seed 1] [--only PATTERN] [--json]``
+``python bench/fuzz.py [--requests 100000 | --minutes N] [--seed 1] [--only PATTERN] [--people N] [--json]``
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class Tally:
         self.asked = 0
 
 
-async def one_round(seed: int, requests: int, only: str, folder: Path, tally: Tally, until: float) -> None:
+async def one_round(
+    seed: int, requests: int, given: argparse.Namespace, folder: Path, tally: Tally, until: float
+) -> None:
     """Requests to one tenant, then its file against its memory."""
     chance = random.Random(seed)
     choices = Choices(
@@ -92,7 +94,8 @@ async def one_round(seed: int, requests: int, only: str, folder: Path, tally: Ta
         refresh_rotation=chance.random() < 0.5,
     )
     clock = VirtualClock(START)
-    tenant = found_tenant(seed=seed, now=START, people=chance.choice([0, 3, 30]))
+    people = chance.choice([0, 3, 30]) if given.people is None else given.people
+    tenant = found_tenant(seed=seed, now=START, people=people)
     for feature in ("levels", "positions", "user_types", "profile_statuses"):
         tenant.set(f"enabled:{feature}:{tenant.domain_id}", True)
     store = Store(folder / f"{seed}.db")
@@ -102,7 +105,7 @@ async def one_round(seed: int, requests: int, only: str, folder: Path, tally: Ta
     sandbox.auth.plan = plan
     await sandbox.start()
     trial = Trial(sandbox)
-    wanted = (lambda name: fnmatch.fnmatchcase(name, only)) if only != "*" else None
+    wanted = (lambda name: fnmatch.fnmatchcase(name, given.only)) if given.only != "*" else None
     try:
         while trial.asked < requests and time.monotonic() < until:
             ring_in(HANG_S)
@@ -111,7 +114,7 @@ async def one_round(seed: int, requests: int, only: str, folder: Path, tally: Ta
                 await clock.sleep(chance.choice([0.5, 30, 600, 7200, 86400, 8 * 86400]))
                 trial.problems += [f"due: {error!r}" for error in sandbox.defects]
                 sandbox.defects.clear()
-            elif draw < 0.05:
+            elif draw < 0.05 and wanted is None:
                 await asyncio.gather(
                     *(trial.one(chance, wanted, alone=False) for _ in range(chance.randint(2, 6)))
                 )
@@ -137,6 +140,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="*")
+    parser.add_argument("--people", type=int, help="members of each tenant; default: 0, 3 or 30, drawn")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     until = time.monotonic() + given.minutes * 60 if given.minutes else float("inf")
@@ -146,7 +150,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, alarm():
         while tally.asked < most and time.monotonic() < until:
             size = min(ROUND, most - tally.asked)
-            asyncio.run(one_round(seed, size, given.only, Path(folder), tally, until))
+            asyncio.run(one_round(seed, size, given, Path(folder), tally, until))
             seed += 1
             note = f"{tally.asked} requests, {len(tally.problems)} problems, seed {seed}"
             print(note, file=sys.stderr, flush=True)
