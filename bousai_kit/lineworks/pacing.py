@@ -267,16 +267,17 @@ class Pacer:
         self._credit += 1.0
         self.shapes.gone()
         self._learn(limits)
+        wait = self._rest_s(now, limits)
         if ticket in self._bold:
             self._bold.discard(ticket)
             self.shapes.breached(sent, now, alone=now >= self._stranger_until)
-        if limits.reset_s is None or (self._left or 0) > 2 * len(self._out) + 2:  # nothing had warned of it
-            self._safe = self.shapes.counted()
-        wait = self._rest_s(now, limits)
+        if not limits.remaining:  # else it is not this limit: too many at once
+            if limits.reset_s is None or (self._left or 0) > 2 * len(self._out) + 2:
+                self._safe = self.shapes.counted()  # nothing had warned of it
+            self._shared_until = now + _SHARED_FOR_S
         if sent >= self._last_refusal:  # those that were under way together count once
             self._refusals += 1
         self._last_refusal = now
-        self._shared_until = now + _SHARED_FOR_S
         self._probing, self._left = True, None
         self.blocked_until = max(self.blocked_until, now + wait)
         return self.blocked_until - now
@@ -288,7 +289,7 @@ class Pacer:
         stepped = float(2 ** min(self._refusals, _REFUSAL_STEPS))
         if limits.reset_s is not None:
             reset = max(1.0, limits.reset_s) + GUARD_S
-            if limits.remaining:  # not this limit: too many at once
+            if limits.remaining:
                 return min(reset, stepped)
             return max(reset, self.window_s / _SIPS if self.shapes.refills else 0.0, stepped - 1.0)
         oldest = self.shapes.oldest()

@@ -47,12 +47,12 @@ class Patience:
     unsent : int
         Of a POST that never left this machine.
     refusals : int
-        Of a request that met 429.
+        Of a request that met 429 (certainly not processed): beside a greedy stranger, ten were seen.
     """
 
     repeats: int = len(_BACK_OFF_S)
     unsent: int = len(_UNSENT_S)
-    refusals: int = 10
+    refusals: int = 20
 
 
 @dataclass(slots=True)

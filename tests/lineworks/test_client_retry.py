@@ -177,7 +177,7 @@ def test_patience_with_429_ends() -> None:
     error, wire = run(get, script(sample("refusal/429")))
     assert isinstance(error, RateLimited)
     assert (error.limit, error.remaining, error.retry_after_s) == (240, 0, 17.0)
-    assert len(wire.seen) == 11
+    assert len(wire.seen) == 21
 
 
 # -- no answer, 5xx -------------------------------------------------------------------------------------

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from bousai_kit.clock import VirtualClock
 from bousai_kit.errors import OutcomeUnknown, TransportFailed
-from bousai_kit.lineworks.client import LineWorksClient
+from bousai_kit.lineworks.client import LineWorksClient, Shared
 from bousai_kit.lineworks.gate import Gate, Turns
 from bousai_kit.lineworks.pacing import Limits
 from tests.lineworks.limiters import Limiter
-from tests.lineworks.wirelab import BOT, START, Seen, Wire, run, sample
+from tests.lineworks.wirelab import BOT, START, Seen, Wire, build_client, run, sample
 
 TEXT = {"type": "text", "text": "【訓練】試験"}
 
@@ -89,6 +89,40 @@ def test_smaller_priorities_go_first_and_equals_keep_their_order() -> None:
     _, wire = run(use, limited(Limiter("sliding", 60), clock), clock=clock, wire={"latency_s": 0.1})
     sent = [seen.target.split("/")[5] for seen in wire.seen]
     assert sent == sorted(sent)
+
+
+@pytest.mark.parametrize("shape", ["fixed", "sliding", "bucket"])
+def test_two_processes_share_a_limit_and_each_keeps_its_order(shape: str) -> None:
+    """Two clients that know nothing of each other but what the answers say."""
+    clock, arrived = VirtualClock(START), []
+    limiter = Limiter(shape, 60, phase=25.0)
+    server = limited(limiter, clock)
+
+    def reply(seen: Seen) -> Any:
+        answer = server(seen)
+        if answer[0] == 201:
+            arrived.append(seen.target.split("/")[5])
+        return answer
+
+    async def use(client: LineWorksClient, wire: Wire) -> None:
+        other = build_client(wire, shared=Shared(clock=clock))
+        await asyncio.gather(
+            *(
+                each.messages.to_user(BOT, f"{name}{n % 3}-{n:03d}", TEXT, priority=n % 3)
+                for each, name in ((client, "a"), (other, "b"))
+                for n in range(150)
+            )
+        )
+        await other.aclose()
+
+    error, _ = run(use, reply, clock=clock, wire={"latency_s": 0.1})
+    assert error is None
+    assert len(set(arrived)) == len(arrived) == 300
+    for name in "ab":
+        ranks = [int(one[1]) for one in arrived if one[0] == name]
+        wrong = sum(a > b for n, a in enumerate(ranks) for b in ranks[n + 1 :])
+        assert wrong <= 0.01 * 3 * 50 * 50
+    assert clock.monotonic() <= 1.1 * 4 * 60 + 10
 
 
 def test_an_urgent_message_overtakes_what_waits() -> None:

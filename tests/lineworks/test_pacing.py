@@ -419,3 +419,34 @@ def test_departures_are_not_bunched_by_rounding() -> None:
     gaps = [b - a for a, b in pairwise(found.departures)]
     assert max(gaps) < 62
     assert found.seconds < 64
+
+
+def test_too_many_at_once_is_not_the_end_of_the_window() -> None:
+    """A 429 although requests are left: seconds of rest, doubling while it stays so, not the whole window."""
+    pacer, now = Pacer(240), 0.0
+    pacer.answered(pacer.sent(now), 0.1, Limits(240, 239, 60.0))
+    rests = []
+    for _ in range(5):
+        now = pacer.ready_at(max(now, 0.1))
+        rests.append(pacer.refused(pacer.sent(now), now, Limits(240, 200, 50.0)))
+    assert rests == pytest.approx([1.0, 2.0, 4.0, 8.0, 16.0])
+    assert not pacer.shared
+    now = pacer.ready_at(now)
+    pacer.answered(pacer.sent(now), now, Limits(240, 199, 20.0))
+    assert pacer.refused(pacer.sent(now), now, Limits(240, 199, 20.0)) == 1.0
+
+
+def test_the_end_of_a_window_that_a_sleeping_laptop_missed_is_only_tried() -> None:
+    """The lid was shut between answer and end; after it one request asks alone, whatever was announced."""
+    pacer, limiter = Pacer(240), Limiter("fixed", 240, phase=10.0)
+    together([Sender(pacer, 300)], limiter)
+    assert pacer.shapes.standing == {"fixed"}
+    now = 1200.0
+    ticket = pacer.sent(now)
+    assert pacer.ready_at(now) > now
+    pacer.answered(ticket, now + 0.1, Limits(240, 100, 37.0))  # others were there meanwhile
+    sent = 0
+    while pacer.ready_at(now + 0.1) <= now + 0.1:
+        pacer.sent(now + 0.1)
+        sent += 1
+    assert 1 <= sent <= 100
