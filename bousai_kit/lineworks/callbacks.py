@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,7 +64,8 @@ class Callback:
 
 def sign(raw: bytes, bot_secret: str) -> str:
     """Base64 of HMAC-SHA256 over the raw body, as ``X-WORKS-Signature`` carries it."""
-    return base64.b64encode(hmac.new(bot_secret.encode(), raw, hashlib.sha256).digest()).decode()
+    key = bot_secret.encode("utf-8", "surrogatepass")
+    return base64.b64encode(hmac.new(key, raw, hashlib.sha256).digest()).decode()
 
 
 def parse_callback(
@@ -104,7 +106,7 @@ def parse_callback(
     if not hmac.compare_digest(str(bot_id).encode(), _header(headers, "x-works-botid")):
         raise SignatureMismatch("コールバックの Bot が設定と異なります。")
     try:
-        body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        body = json.loads(raw.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise MalformedCallback("コールバックの本文を JSON として読み取れません。") from None
     try:
@@ -123,6 +125,13 @@ def _header(headers: Mapping[str, str], name: str) -> bytes:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # 1e999: nobody could store it
+        raise ValueError(text[:20])
+    return number
 
 
 def _mended(value: Any) -> Any:

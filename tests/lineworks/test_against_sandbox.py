@@ -236,6 +236,29 @@ def test_every_token_revoked_in_the_middle(tmp_path: Path) -> None:
     asyncio.run(with_sandbox(tmp_path, use))
 
 
+def test_the_console_set_to_specified_addresses_only(tmp_path: Path) -> None:
+    """That ends every token at once, in the middle of a broadcast: one renewal for all, nothing twice."""
+
+    async def use(client: LineWorksClient, sandbox: Any, tap: Tap) -> None:
+        ids = await people(client, sandbox, 120)
+        tap.tokens[0] = 0
+
+        async def switch() -> None:
+            await sandbox.clock.sleep(0.25)
+            async with httpx.AsyncClient(mounts=sandbox.mounts()) as http:
+                body = {"allowed_ips": ["127.0.0.0/8"]}
+                answer = await http.put(f"{sandbox.admin_url}/console", json=body)
+            assert answer.status_code == 204, answer.text
+
+        await asyncio.gather(switch(), *(client.messages.to_user(2000001, who, BUTTONS) for who in ids))
+        assert Counter(m["user"] for m in truth(sandbox)["messages"]) == Counter(ids)
+        assert tap.tokens[0] == 1
+        assert 1 <= sum(status == 401 for _, _, status in tap.answers) <= 16
+        tap.check()
+
+    asyncio.run(with_sandbox(tmp_path, use))
+
+
 def test_a_foreign_location_is_named_and_not_asked_again(tmp_path: Path) -> None:
     async def use(client: LineWorksClient, sandbox: Any, tap: Tap) -> None:
         until = sandbox.clock.now()

@@ -281,3 +281,86 @@ def test_no_bytes_and_no_headers_raise_anything_else(raw: bytes, signed: bool, m
     given_headers = {**(headers(raw) if signed else {}), **more}
     with pytest.raises(CallbackRejected):
         parse_callback(raw, given_headers, bot_secret=SECRET, bot_id=BOT)
+
+
+# -- fuzz: mutated real events, and anything at all as headers -------------------------------------------
+
+TOKENS = st.sampled_from(
+    [
+        *rb"""{ } [ ] " , : \ \ud800 \u0000 null true NaN 1e999 -0 2027 Z +09:00 type message""".split(),
+        *(b"1" * 5000, b"\xff", b"\xef\xbb\xbf", b"\x00"),
+    ]
+)
+
+
+def outcome(raw: bytes, given_headers: dict[Any, Any], secret: str = SECRET) -> Callback | CallbackRejected:
+    """What comes out; anything but the two is a defect."""
+    try:
+        return parse_callback(raw, given_headers, bot_secret=secret, bot_id=BOT)
+    except CallbackRejected as error:
+        return error
+
+
+@given(
+    cuts=st.lists(
+        st.tuples(st.integers(0, 260), st.integers(0, 12), TOKENS | st.binary(max_size=6)),
+        min_size=1,
+        max_size=4,
+    )
+)
+@example(cuts=[(0, 0, b"[" * 100_000)])
+@example(cuts=[(0, 300, b'{"a":' * 60_000)])
+@settings(max_examples=250, deadline=None)
+def test_a_real_event_with_bites_taken_out(cuts: list[tuple[int, int, bytes]]) -> None:
+    raw = json.dumps(TAP, ensure_ascii=False).encode()
+    for at, gone, put in cuts:
+        raw = raw[:at] + put + raw[at + gone :]
+    found = outcome(raw, headers(raw))
+    if isinstance(found, CallbackRejected):
+        assert found.status in (400, 413)
+        assert str(found).endswith("。")
+    else:
+        assert found.type in EVENT_TYPES
+        json.dumps(dict(found.content), ensure_ascii=False, allow_nan=False).encode()
+
+
+ANYTHING = st.none() | st.integers() | st.binary(max_size=8) | st.text(max_size=40) | st.floats()
+
+
+@given(
+    raw=st.binary(max_size=60),
+    signature=st.text(max_size=60)
+    | st.binary(max_size=60).map(lambda b: base64.b64encode(b).decode())
+    | ANYTHING,
+    bot=st.just(str(BOT)) | st.text(max_size=12) | ANYTHING,
+    secret=st.text(max_size=20),
+    name=st.sampled_from(["x-works-signature", "X-WORKS-Signature", "X-WORKS-SIGNATURE"]),
+    more=st.dictionaries(ANYTHING, ANYTHING, max_size=3),
+)
+@example(raw=b"{}", signature="", bot="", secret="", name="x-works-signature", more={})
+@example(
+    raw=b"{}", signature="\ud800", bot=str(BOT), secret="\udfff", name="x-works-signature", more={None: 1}
+)
+@settings(max_examples=250, deadline=None)
+def test_no_signature_but_the_right_one_is_believed(
+    raw: bytes, signature: Any, bot: Any, secret: str, name: str, more: dict[Any, Any]
+) -> None:
+    """Of whatever type and encoding; one exception type, and nothing of the secret in it."""
+    given_headers = {**more, name: signature, "x-works-botid": bot}
+    right = isinstance(signature, str) and secret and signature.strip() == sign(raw, secret)
+    found = outcome(raw, given_headers, secret)
+    assert isinstance(found, SignatureMismatch) != bool(right and str(bot).strip() == str(BOT))
+    if isinstance(found, SignatureMismatch):
+        assert found.status == 401
+        told = f"{found}{found.hint}{found.__cause__}{found.__context__}"
+        assert len(secret) < 6 or secret not in told
+
+
+@given(raw=st.binary(max_size=80), where=st.integers(0, 43), bit=st.integers(0, 7))
+def test_one_bit_of_a_signature_off_is_another_signature(raw: bytes, where: int, bit: int) -> None:
+    good = sign(raw, SECRET)
+    letter = chr(ord(good[where]) ^ (1 << bit))
+    bad = good[:where] + letter + good[where + 1 :]
+    with pytest.raises(CallbackRejected) as caught:
+        parse_callback(raw, {**headers(raw), "X-WORKS-Signature": bad}, bot_secret=SECRET, bot_id=BOT)
+    assert isinstance(caught.value, SignatureMismatch) or bad.strip() == good
