@@ -152,6 +152,8 @@ class Shapes:
 
     def note(self, sent: float, now: float, *, lost: bool = False) -> None:
         """It was counted, or may have been."""
+        if self._answers:
+            now = max(now, self._answers[-1])  # a clock that goes back does not unsort the account
         self._answers.append(now)
         insort(self._sents, sent)
         self._least -= 1.0

@@ -277,8 +277,9 @@ def test_without_any_header_and_with_a_wrong_idea_of_the_limit(shape: str) -> No
     assert found.refused <= 60
 
 
-def test_thirty_minutes_of_full_use_leave_half_the_rate() -> None:
-    found = simulate(12_000, Limiter("sliding", 240))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_thirty_minutes_of_full_use_leave_half_the_rate(shape: str) -> None:
+    found = simulate(10_000, Limiter(shape, 240))
     assert found.refused == 0
     by_minute = [sum(m * 60 <= at < m * 60 + 60 for at in found.departures) for m in range(60)]
     assert min(by_minute[:28]) >= 230
@@ -450,3 +451,35 @@ def test_the_end_of_a_window_that_a_sleeping_laptop_missed_is_only_tried() -> No
         pacer.sent(now + 0.1)
         sent += 1
     assert 1 <= sent <= 100
+
+
+@given(
+    jumps=st.lists(
+        st.sampled_from([0.0, 0.01, 0.5, 30.0, 61.0, 1200.0, -0.5, -90.0]), min_size=5, max_size=80
+    ),
+    ends=st.lists(st.sampled_from(["answered", "refused", "lost", "unsent"]), min_size=5, max_size=80),
+    remaining=st.integers(0, 20),
+    reset=st.one_of(st.none(), st.floats(0, 60)),
+)
+@settings(max_examples=80, deadline=None)
+def test_clocks_that_jump_either_way_never_lock_it_up(
+    jumps: list[float], ends: list[str], remaining: int, reset: float | None
+) -> None:
+    """Asleep, set back, set forward between send and answer: once all is answered, somebody may leave."""
+    pacer, now = Pacer(10), 1000.0
+    out: list[int] = []
+    for jump, end in zip(jumps, ends, strict=False):
+        now = max(0.0, now + jump)
+        if pacer.ready_at(now) <= now:
+            out.append(pacer.sent(now))
+        elif out:
+            ticket, limits = out.pop(0), Limits(10, remaining, reset)
+            if end in ("answered", "refused"):
+                getattr(pacer, end)(ticket, now, limits)
+            elif end == "lost":
+                pacer.lost(ticket, now)
+            else:
+                pacer.unsent(ticket)
+    for ticket in out:
+        pacer.answered(ticket, now, Limits(10, remaining, reset))
+    assert pacer.ready_at(now) <= 1000.0 + sum(max(0.0, jump) for jump in jumps) + 2 * WINDOW_S
