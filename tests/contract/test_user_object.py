@@ -236,3 +236,25 @@ def test_without_organizations_there_is_an_automatic_one() -> None:
         assert PASSWORD not in str(user)
 
     at_desk(test)
+
+
+@paragraph("1 §4.2", "1 §3")
+def test_a_user_type_may_be_named_by_key_and_under_its_old_name() -> None:
+    """Both names are shown, the old one deprecated; while user types are off there is none."""
+
+    async def test(desk: Desk) -> None:
+        await desk.wrong("PATCH", f"/users/{uid(1)}", {"userTypeId": "externalKey:T"}, "userTypeId")
+        await desk.done("POST", "/directory/user-types/enable", None, 204)
+        kind = {"domainId": DOMAIN, "displayOrder": 1, "userTypeName": "常勤", "userTypeExternalKey": "T"}
+        type_id = (await desk.done("POST", "/directory/user-types", kind, 201))["userTypeId"]
+        for name in ("userTypeId", "employmentTypeId"):
+            await desk.done("PATCH", f"/users/{uid(1)}", {"userTypeId": None})
+            user = await desk.done("PATCH", f"/users/{uid(1)}", {name: "externalKey:T"})
+            for prefix in ("userType", "employmentType"):
+                shown = [user[f"{prefix}{part}"] for part in ("Id", "ExternalKey", "Name")]
+                assert shown == [type_id, "T", "常勤"]
+        await desk.done("POST", "/directory/user-types/disable", None, 204)
+        user = await desk.get(f"/users/{uid(1)}")
+        assert (user["userTypeId"], user["employmentTypeName"]) == (None, None)
+
+    at_desk(test, people=1)
