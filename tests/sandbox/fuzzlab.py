@@ -11,6 +11,7 @@ import contextlib
 import copy
 import json
 import random
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -605,7 +606,7 @@ class Trial:
         self.problems: list[str] = []
         self.counts: dict[tuple[str, int], int] = defaultdict(int)
         self.asked = 0
-        self.last = ""
+        self.last, self.spent_s = "", 0.0
         self._plan = sandbox.limits.plan
         self._written: set[tuple[str, str]] = set()
         self._save, sandbox.save = sandbox.save, self._noted_save
@@ -648,7 +649,9 @@ class Trial:
         self.sandbox.save()
         self._written.clear()
         self._happened = False
+        began = time.process_time()
         answer = await ask(self.sandbox, wish, chunk=chunk)
+        self.spent_s = time.process_time() - began
         self.asked += 1
         self.last = wish.name
         self.counts[wish.name, answer.status] += 1
