@@ -281,6 +281,20 @@ def test_another_credential_is_wrong(visit: Any, name: str, value: str) -> None:
     assert value not in seen.out + seen.err + seen.text
 
 
+def test_a_login_id_in_place_of_the_service_account(visit: Any) -> None:
+    seen = visit(BOUSAI_SERVICE_ACCOUNT="taro@city-demo")
+    assert seen.wrong[0] == "token"
+    assert "「@」の後まで" in seen.err
+    assert "taro" not in seen.out + seen.err + seen.text
+
+
+def test_what_waits_is_one_line(visit: Any) -> None:
+    seen = visit(BOUSAI_CLIENT_ID="")
+    assert seen.text.count("未確認") == 1
+    assert seen.text.count("→") == 1
+    assert "秘密鍵" in seen.text
+
+
 def test_another_domain(visit: Any) -> None:
     seen = visit(BOUSAI_DOMAIN_ID="77777")
     assert "bot" in seen.wrong or "scope:user" in seen.wrong

@@ -119,12 +119,15 @@ class Examination:
         """One line a check, what to do below those that failed, and what comes first."""
         lines = []
         for check in self.checks:
-            mark = "正常  " if check.ok else "未確認" if check.unseen else "要対応"
-            lines.append(f"{mark}  {check.label}：{check.detail}")
+            if check.unseen:
+                continue
+            lines.append(f"{'正常  ' if check.ok else '要対応'}  {check.label}：{check.detail}")
             if check.hint:
                 lines.append(f"        → {check.hint}")
+        if self.unseen:
+            waiting = "、".join(dict.fromkeys(check.label.partition("（")[0] for check in self.unseen))
+            lines.append(f"未確認  {len(self.unseen)} 項目は、要対応を直すと確認できます（{waiting}）。")
         if not self.ok:
-            waiting = f"（ほかに {len(self.unseen)} 件は、それを直すと確認できます）" if self.unseen else ""
-            lines.append(f"対応が必要な項目が {len(self.wrong)} 件あります{waiting}。")
+            lines.append(f"対応が必要な項目が {len(self.wrong)} 件あります。")
         lines.append(self.next_step)
         return "\n".join(lines)

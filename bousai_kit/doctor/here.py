@@ -34,7 +34,6 @@ _LEAST = {  # older ones queue clicks, answer elsewhere, or cannot read what thi
     "jupyterlab": (4, 6),
 }
 _FONTS = (b"OTTO", b"\x00\x01\x00\x00", b"true", b"ttcf")
-_ACCOUNT = re.compile(r"[^@\s]+\.serviceaccount@[^@\s]+")
 
 
 class Here:
@@ -56,14 +55,6 @@ class Here:
         bench.require_credentials()
         if bench.in_sandbox:
             return "プロファイル「sandbox」（練習用。実際には送信されません）"
-        account = settings.service_account or ""
-        if not _ACCOUNT.fullmatch(account):
-            raise Trouble(
-                "BOUSAI_SERVICE_ACCOUNT がサービスアカウントの形（xxxxx.serviceaccount@ドメイン）"
-                "ではありません。",
-                "Developer Console のアプリの画面で Service Account を「@」の後まで写し、"
-                "設定し直してください。",
-            )
         if settings.is_loopback:
             return f"プロファイル「{settings.profile}」（試験用サーバー。この端末の中だけで動きます）"
         return f"プロファイル「{settings.profile}」（実際のテナントです）"

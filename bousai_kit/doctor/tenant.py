@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,8 @@ _NOT_LINE_WORKS = (
     "庁内のプロキシの認証画面などが代わりに応答していないか、BOUSAI_API_URL と BOUSAI_AUTH_URL が"
     "正しいかを確認してください。"
 )
+
+_ACCOUNT = re.compile(r"[^@\s]+\.serviceaccount@[^@\s]+")
 
 _audited: WeakKeyDictionary[Turns, float] = WeakKeyDictionary()
 
@@ -117,6 +120,13 @@ class TenantChecks:
             )
         if skewed is not None:
             return Trouble("この端末の時計が合っていないため、トークンを取得できません。", skewed)
+        account = self.bench.settings.service_account
+        if refusal.code == "invalid_grant" and account and not _ACCOUNT.fullmatch(account):
+            return Trouble(
+                "BOUSAI_SERVICE_ACCOUNT がサービスアカウント"
+                "（xxxxx.serviceaccount@ドメイン の形）ではないため、認められません。",
+                "Developer Console のアプリの画面で、Service Account を「@」の後まで写してください。",
+            )
         if refusal.code == "invalid_grant":
             return Trouble(
                 "Client ID・サービスアカウント・秘密鍵の組み合わせが認められません"

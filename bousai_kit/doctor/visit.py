@@ -177,8 +177,10 @@ class _Round:
 def _parted(error: BousaiKitError) -> tuple[str, str]:
     """One sentence of what is wrong, and what to do: the error's own words before the general hint."""
     first, _, rest = str(error).replace("\n", " ").partition("。")
-    general = error.hint == error.default_hint
-    return f"{first}。", rest if general and rest.endswith("ください。") else error.hint
+    if error.hint != error.default_hint or not rest.endswith("ください。"):
+        return f"{first}。", error.hint
+    setting = error.setting if isinstance(error, ConfigError) else ""
+    return f"{first}。", f"{setting}：{rest}" if setting else rest
 
 
 def _secrets(settings: Settings) -> tuple[str, ...]:
