@@ -1,7 +1,7 @@
 """A tenant of 30,000: how soon it is ready, what it holds, how fast it is saved and loaded.
 
 A process of its own (`bousai sandbox --people 30000 --state DIR`) is asked over HTTP alone, by bare httpx.
-Seconds are those of the CPU (one thread works: on a quiet machine they are the wall's), the wall's beside them.
+Seconds are those of the CPU (one thread works: on a quiet machine they are the wall's), the wall's beside.
 Goals: ready ≤ 5 s, ≤ 400 MB at any time, saved and loaded ≤ 3 s each.
 
 * start, without and with ``--state``; going on with a kept tenant; memory after each
