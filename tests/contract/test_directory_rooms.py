@@ -42,6 +42,8 @@ def test_the_room_of_a_unit_follows_transfers() -> None:
         await move(2, "K", "L")
         await move(3, "K", useTeamFeature=False)
         assert (await desk.get(f"{room}/members"))["members"] == [uid(1), uid(2)]
+        await move(2, "K", "L", useTeamFeature=False)
+        await move(2, "K", "L")
         await move(1, "L")
         await desk.done("DELETE", f"/users/{uid(2)}", None, 204)
         await desk.done("POST", f"/users/{uid(2)}/undelete")
@@ -59,7 +61,8 @@ def test_the_room_of_a_unit_follows_transfers() -> None:
             if event["source"].get("channelId") == channel
         ]
         assert told == [
-            ("join", []), ("joined", [uid(1)]), ("joined", [uid(2)]), ("left", [uid(1)]), ("left", [uid(2)]),
+            ("join", []), ("joined", [uid(1)]), ("joined", [uid(2)]), ("left", [uid(2)]),
+            ("joined", [uid(2)]), ("left", [uid(1)]), ("left", [uid(2)]),
             ("joined", [uid(2)]), ("left", [uid(2)]), ("joined", []), ("leave", []),
         ]  # fmt: skip
 

@@ -159,6 +159,11 @@ def test_below_a_private_unit_all_is_private() -> None:
         new = {**NEW, "parentOrgUnitId": leaf["orgUnitId"]}
         await desk.wrong("POST", "/orgunits", {**new, "visible": True}, "visible")
         assert (await desk.done("POST", "/orgunits", new, 201))["visible"] is False
+        other = await desk.unit("別")
+        under = await desk.unit("下", parentOrgUnitId=other["orgUnitId"])
+        down = {"displayOrder": 1, "parentOrgUnitId": top["orgUnitId"]}
+        assert (await desk.done("POST", f"/orgunits/{other['orgUnitId']}/move", down))["visible"] is False
+        assert (await desk.get(f"/orgunits/{under['orgUnitId']}"))["visible"] is False
 
     at_desk(test)
 
