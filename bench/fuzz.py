@@ -105,6 +105,7 @@ async def one_round(
     sandbox.auth.plan = plan
     await sandbox.start()
     trial = Trial(sandbox)
+    await trial.furnish()
     wanted = (lambda name: fnmatch.fnmatchcase(name, given.only)) if given.only != "*" else None
     try:
         while trial.asked < requests and time.monotonic() < until:

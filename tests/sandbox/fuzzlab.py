@@ -298,6 +298,10 @@ class Maker:
             self._tokens[key] = text
         return [(b"authorization", b"Bearer " + text.encode())]
 
+    def tokens(self) -> list[str]:
+        """The tokens given out so far."""
+        return list(self._tokens.values())
+
     def _over(self, text: str) -> bool:
         from bousai_kit.sandbox.auth import _hash
 
@@ -490,7 +494,7 @@ class Maker:
             self.pools[f"ticket:{ticket['kind']}"][key] = None
         for table, pool in TABLES.items():
             for key, entity in self.sandbox.tenant.table(table).items():
-                self.pools[pool][key] = None
+                self.pools[pool][key.rpartition("/")[2]] = None
                 self.learn(entity, 2)
 
     def learn(self, value: Any, depth: int = 6) -> None:
@@ -625,6 +629,22 @@ class Trial:
         self.sandbox.faults.faults.clear()
         for name, value in (("app_scopes", []), ("allowed_ips", []), ("closed", []), ("key_state", "valid")):
             self.sandbox.tenant.set(name, value)
+
+    async def furnish(self) -> None:
+        """A group and a room for the others to act on: made at random they are rare."""
+        tenant, chance = self.sandbox.tenant, random.Random(0)
+        user = next(iter(tenant.table("users")))
+        group = {"domainId": tenant.domain_id, "groupName": "本部", "administrators": [{"userId": user}]}
+        group |= {"members": [{"id": user, "type": "USER"}], "groupExternalKey": "G1", "useMessage": True}
+        self.maker.wish(chance, lambda name: name == "boards.list")
+        headers = [(b"authorization", b"Bearer " + text.encode()) for text in self.maker.tokens()]
+        for name, path, body in (
+            ("groups.create", "/v1.0/groups", group),
+            ("channels.create", f"/v1.0/bots/{tenant.bot_id}/channels", {"members": [user], "title": "本部"}),
+        ):
+            data = json.dumps(body).encode()
+            wish = Wish(name, "api", "POST", path.encode(), b"", headers[:1], data, ("201", "400", "403"))
+            await self.send(wish)
 
     def _noted_save(self) -> None:
         self._written |= set(self.sandbox.tenant.dirty)

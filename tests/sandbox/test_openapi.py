@@ -56,6 +56,7 @@ async def trial(
     await sandbox.start()
     try:
         found = Trial(sandbox)
+        await found.furnish()
         yield found
         assert found.problems == []
         if store is not None:
@@ -283,9 +284,7 @@ def test_a_planted_defect_is_seen(handler: Any, said: str) -> None:
             asker.sandbox.routers["api"] = planted(handler)
             wish = asker.maker.wish(random.Random(3), lambda name: name == "bots.list")
             wish.raw_path, wish.query, documented = b"/v1.0/bots", b"", wish.documented
-            wish.headers = [
-                (b"authorization", b"Bearer " + next(iter(asker.maker._tokens.values())).encode())
-            ]
+            wish.headers = [(b"authorization", b"Bearer " + asker.maker.tokens()[0].encode())]
             await asker.send(Wish(wish.name, "api", "GET", b"/v1.0/bots", b"", wish.headers, b"", documented))
             assert len(asker.problems) == 1
             assert said in asker.problems[0]
@@ -324,7 +323,7 @@ def ask_once(name: str, body: Any, **ids: str) -> tuple[int, dict[str, Any]]:
             known = {"botId": str(tenant.bot_id), "domainId": str(tenant.domain_id), **ids}
             base = "/v1.0" if operation["x-host"] == "api" else ""
             asker.maker.wish(random.Random(3), lambda other: other == "bots.list")
-            token = next(iter(asker.maker._tokens.values()))
+            token = asker.maker.tokens()[0]
             before = json.dumps(tenant.tables, sort_keys=True)
             answer = await asker.send(
                 Wish(
