@@ -131,9 +131,8 @@ class TenantChecks:
             return Trouble(
                 "Client ID・サービスアカウント・秘密鍵の組み合わせが認められません"
                 "（秘密鍵が失効しているときもこうなります）。",
-                "Developer Console のアプリの画面で 3 つが同じアプリのものか確かめ、"
-                "合っていれば秘密鍵（Private Key）を発行し直して"
-                " BOUSAI_PRIVATE_KEY_FILE に指定してください。",
+                "Developer Console で Client ID・サービスアカウント・秘密鍵が同じアプリのものか確かめ、"
+                "同じなら秘密鍵（Private Key）を発行し直して BOUSAI_PRIVATE_KEY_FILE に指定してください。",
             )
         if not refusal.code:
             return Trouble(f"認証サーバーの手前で接続を断られました（{refusal.status}）。", _NOT_LINE_WORKS)
