@@ -273,6 +273,14 @@ _FAULTS_BODY: dict[str, Any] = {
         },
     },
 }
+_CONSOLE_BODY: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "allowed_ips": {"type": "array", "items": {"type": "string"}},
+        "key": {"enum": list(KEY_STATES)},
+        "closed": {"type": "array", "items": {"type": "string"}},
+    },
+}
 _SCOPES_BODY: dict[str, Any] = {
     "type": "object",
     "required": ["scopes"],
@@ -300,7 +308,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _op("faults.set", "PUT", "/faults", _set_faults, body=_FAULTS_BODY),
     _op("faults.add", "POST", "/faults", _add_faults, body=_FAULTS_BODY),
     _op("scopes", "PUT", "/scopes", _scopes, 204, body=_SCOPES_BODY),
-    _op("console", "PUT", "/console", _console, 204),
+    _op("console", "PUT", "/console", _console, 204, body=_CONSOLE_BODY),
     _op("revoke", "POST", "/tokens/revoke", _revoke),
     _op("reset", "POST", "/reset", _reset, 204),
 )
