@@ -305,7 +305,7 @@ class _Reader:
 
     def waves(self, value: Any, ids: list[str]) -> list[Wave]:
         items = self.items(("waves",), value, MOST_WAVES)
-        named = {item.get("message") for _, item in items}
+        named = {str(item.get("message")) for _, item in items}
         rest = tuple(one for one in ids if one not in named) or tuple(ids[:1])
         if not items:
             return [Wave("all", 0.0, tuple(ids))]

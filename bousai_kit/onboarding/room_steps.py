@@ -51,6 +51,7 @@ class RoomWork:
         self._titles: dict[str, str] = {}
         self._joined_after = 0
         self._unread: set[str] = set()
+        self._talks: set[str] = set()
         self._reading = asyncio.Lock()
 
     # -- new rooms ----------------------------------------------------------------------------------------
@@ -109,11 +110,14 @@ class RoomWork:
         """Ask each room that the bot has joined since the plan was made for its title, once."""
         async with self._reading:
             for event in await self.journal.ledger.read(
-                after=self._joined_after, stream="callbacks", kinds=("callback.join",)
+                after=self._joined_after, stream="callbacks", kinds=("callback.join", "callback.begin")
             ):
                 self._joined_after = event.seq
-                if event.recorded_at >= self.plan.made_at - CLOCKS_APART:
+                if event.kind == "callback.begin":  # the talk with one person, of which `join` tells as well
+                    self._talks.add(str((event.body.get("source") or {}).get("channelId") or ""))
+                elif event.recorded_at >= self.plan.made_at - CLOCKS_APART:
                     self._unread.add(event.subject)
+            self._unread -= self._talks
             for room in sorted(self._unread):
                 title = ""
                 with contextlib.suppress(NotFound, PermissionDenied):  # left again, or not ours

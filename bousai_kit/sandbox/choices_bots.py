@@ -88,7 +88,7 @@ class BotChoices:
     callback_parallel: int = 32  # SB
     callbacks_leave_loopback: bool = False  # SB: a stand-in posts to this machine only
     postback_has_channel_in_1to1: bool = True  # 2 §4.2: listed as required, omission not stated
-    join_in_1to1: bool = False  # 2 §4.2 [D]: `join`/`joined` of 1:1 rooms, announced to stop
+    join_in_1to1: bool = True  # 2 §4.2 [D]: `join`/`joined` of 1:1 rooms, announced to stop
     join_without_fraction: bool = False  # 2 §4.2: the sample of `join` has no fraction of a second
     callback_types: tuple[str, ...] = (
         "message", "postback", "join", "leave", "joined", "left", "begin", "end",
