@@ -69,7 +69,7 @@ def decipher_page(body: Any, names: Sequence[str]) -> tuple[list[Any], str | Non
     body
         The decoded answer.
     names : sequence of str
-        Possible names of the array; the first that is there counts. A single value counts as one item.
+        Possible names of the array; the first that is there counts. A single text or object counts as one item.
 
     Raises
     ------
@@ -80,6 +80,8 @@ def decipher_page(body: Any, names: Sequence[str]) -> tuple[list[Any], str | Non
     if not isinstance(body, dict) or not ({*names, "responseMetaData"} & body.keys()):
         raise ProtocolViolation("LINE WORKS の一覧の形式が想定と異なります。")
     found: Any = next((body[name] for name in names if body.get(name) is not None), [])
+    if not isinstance(found, list | dict | str):
+        raise ProtocolViolation("LINE WORKS の一覧の形式が想定と異なります。")
     meta = body.get("responseMetaData")
     cursor = meta.get("nextCursor") if isinstance(meta, dict) else None
     return (found if isinstance(found, list) else [found]), None if cursor in (None, "") else str(cursor)

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from bousai_kit.clock import VirtualClock
+from bousai_kit.errors import ProtocolViolation
 from bousai_kit.lineworks.base import InvalidContent, external_key, quoted
 from bousai_kit.lineworks.client import LineWorksClient
+from bousai_kit.lineworks.paging import decipher_page
 from tests.lineworks.wirelab import DOMAIN, START, Seen, Wire, run, sample
 
 LOGIN = "s0001@city-demo"
@@ -356,3 +358,17 @@ def test_reading_org_units_does_not_wait_for_writes() -> None:
     at, wire = run(use, wire={"latency_s": 0.1})
     assert at < 0.5
     assert wire.seen[-1].at >= 4
+
+
+@pytest.mark.parametrize("body", [{"users": 3}, {"users": True}, [], {"error": "x"}, "x", None])
+def test_what_is_no_list_does_not_make_a_tenant_look_empty(body: Any) -> None:
+    with pytest.raises(ProtocolViolation):
+        decipher_page(body, ("users",))
+
+
+def test_one_thing_in_place_of_a_list_is_a_list_of_one() -> None:
+    assert decipher_page({"members": "All users"}, ("members",)) == (["All users"], None)
+    assert decipher_page({"members": None, "responseMetaData": {"nextCursor": ""}}, ("members",)) == (
+        [],
+        None,
+    )
