@@ -69,7 +69,7 @@ def decipher_page(body: Any, names: Sequence[str]) -> tuple[list[Any], str | Non
     body
         The decoded answer.
     names : sequence of str
-        Possible names of the array; the first that is there counts. A single text or object counts as one item.
+        Possible names of the array; the first that is there counts. A text or object counts as one item.
 
     Raises
     ------
