@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bousai_kit.drills import Conductor, DrillPlan, DrillResult, Scenario
-    from bousai_kit.onboarding import ApplyResult
+    from bousai_kit.onboarding import ApplyResult, Status
+    from bousai_kit.onboarding.invitations import Invitations, InviteResult
     from bousai_kit.onboarding.items import Plan
     from bousai_kit.onboarding.tenant_view import TenantView
     from bousai_kit.roster import Roster
     from bousai_kit.workbench import Workbench
 
-__all__ = ["apply_on", "conductor_on", "plan_on", "settle_on", "tenant_on"]
+__all__ = ["apply_on", "conductor_on", "invite_on", "plan_on", "settle_on", "status_on", "tenant_on"]
 
 
 async def apply_on(
@@ -50,6 +51,35 @@ async def tenant_on(bench: Workbench) -> TenantView:
 
     bot_id = bench.bot_id if bench.sandbox is not None else bench.settings.bot_id
     return await read_tenant(bench.client, domain_id=bench.domain_id, ledger=bench.ledger, bot_id=bot_id)
+
+
+async def status_on(bench: Workbench, roster: Roster | None = None, *, auth: bool = True) -> Status:
+    """`bousai_kit.onboarding.onboarding_status` on this bench; with `auth` the auth log is pulled as well."""
+    from bousai_kit.onboarding import onboarding_status
+
+    return await onboarding_status(
+        bench.client,
+        bench.ledger,
+        domain_id=bench.domain_id,
+        roster=roster,
+        archive=bench.archive,
+        fetch=partial(bench.fetch_log, "auth") if auth else None,
+    )
+
+
+async def invite_on(
+    bench: Workbench,
+    planned: Invitations,
+    *,
+    stop: asyncio.Event | None = None,
+    tell: Callable[[int, int, str], None] | None = None,
+) -> InviteResult:
+    """`bousai_kit.onboarding.invitations.send_invitations` on this bench."""
+    from bousai_kit.onboarding.invitations import send_invitations
+
+    return await send_invitations(
+        planned, client=bench.client, ledger=bench.ledger, clock=bench.clock, stop=stop, tell=tell
+    )
 
 
 async def plan_on(

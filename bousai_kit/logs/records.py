@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from bousai_kit.errors import InputError
 
@@ -25,11 +25,13 @@ __all__ = [
     "MAX_CELL",
     "TRAILER",
     "Columns",
+    "Layout",
     "Record",
     "find_columns",
     "parse_moment",
     "pick_encoding",
     "read_records",
+    "read_rows",
 ]
 
 JST = timezone(timedelta(hours=9), "JST")
@@ -64,6 +66,21 @@ class Columns:
     channel: int
     text: int
     width: int
+
+
+class Layout(Protocol):
+    """What reading needs to know of any export's columns."""
+
+    @property
+    def at(self) -> int:
+        """Where the date is."""
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+
+
+L = TypeVar("L", bound=Layout)
 
 
 class Record(NamedTuple):
@@ -217,15 +234,28 @@ def read_records(lines: Iterable[str]) -> tuple[Columns, Iterator[Record]]:
     InputError
         The header is not that of a talk log.
     """
+    return read_rows(lines, find_columns)
+
+
+def read_rows(
+    lines: Iterable[str], find: Callable[[Sequence[str]], L], *, what: str = "トークログ", hint: str = _WHAT
+) -> tuple[L, Iterator[Record]]:
+    """The same of any export with a date in each row, whose columns `find` finds by name.
+
+    Raises
+    ------
+    InputError
+        There is no header, or `find` refuses it.
+    """
     feed = _Feed(lines)
     for head in _split(feed, 1, lambda fields, _: (None, "")):
         if head.fields is None:
             break
         if any(cell.strip() for cell in head.fields):
-            columns = find_columns(head.fields)
+            columns = find(head.fields)
             judge = partial(_judge, columns)
             return columns, _listed(_split(feed, head.line + len(feed.taken), judge), columns)
-    raise InputError("トークログとして読めません（見出しの行がありません）。", hint=_WHAT)
+    raise InputError(f"{what}として読めません（見出しの行がありません）。", hint=hint)
 
 
 Judge = Callable[[list[str], str], tuple[datetime | None, str]]
@@ -271,7 +301,7 @@ def _split(feed: _Feed, number: int, judge: Judge) -> Iterator[Record]:
         number += 1
 
 
-def _judge(columns: Columns, fields: list[str], raw: str) -> tuple[datetime | None, str]:
+def _judge(columns: Layout, fields: list[str], raw: str) -> tuple[datetime | None, str]:
     if not any(fields):
         return None, ""
     if len(fields) != columns.width:
@@ -282,7 +312,7 @@ def _judge(columns: Columns, fields: list[str], raw: str) -> tuple[datetime | No
     return at, "" if at is not None else "日時を読み取れません"
 
 
-def _listed(records: Iterator[Record], columns: Columns) -> Iterator[Record]:
+def _listed(records: Iterator[Record], columns: Layout) -> Iterator[Record]:
     """Blank lines left out; lines inside a record that look like rows themselves put on the list."""
     for record in records:
         if record.fields is None:
@@ -297,7 +327,7 @@ def _undecoded(raw: str) -> bool:
     return not raw.isascii() and any("\udc80" <= letter <= "\udcff" for letter in raw)
 
 
-def _swallowed(record: Record, columns: Columns) -> Iterator[Record]:
+def _swallowed(record: Record, columns: Layout) -> Iterator[Record]:
     for place, inner in enumerate(_BREAK.split(record.raw)[1:], 1):
         cells = inner.split(",")
         if len(cells) > columns.at and _DATED.match(cells[columns.at]):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bousai_kit.errors import GuardError
+from bousai_kit.onboarding.facts import note_printed
 from bousai_kit.onboarding.handouts import Handouts, Slip, load_text, write_handouts
 from bousai_kit.onboarding.items import PersonItem, Plan
 from bousai_kit.onboarding.journal import Journal
@@ -88,6 +89,7 @@ async def handouts_for_plan(
         passphrase=passphrase,
         progress=progress,
     )
+    await note_printed(ledger, journal.stream, [slip.key for slip in slips])
     return PlanHandouts(written, len(creates) - len(wanted), applied)
 
 

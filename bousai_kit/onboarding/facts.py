@@ -1,0 +1,196 @@
+"""What the ledger knows of everybody's way in: accounts, hand-outs, mails, first logins, signs of life.
+
+Streams: ``apply:…`` (accounts made, slips printed), ``activation`` (mails, first logins once seen),
+``callbacks`` and ``drill:…`` (signs of life). Ids and staff numbers only. An account is known by its user id:
+somebody who was deleted and made again begins anew, somebody who was renamed does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from bousai_kit.ledger import NewEvent
+from bousai_kit.onboarding.curve import day_of
+
+if TYPE_CHECKING:
+    from bousai_kit.ledger import Event, Ledger
+
+__all__ = ["ACTIVATION", "Expected", "Facts", "Mail", "note_printed", "read_facts"]
+
+ACTIVATION = "activation"
+_ABOUT = ("device_os", "ward", "bureau", "user_id", "hq_role")
+_APPLY = ("apply.person", "user.created", "undo.begun", "secret.ended", "handout.printed")
+_ALIVE = ("callback.begin", "callback.postback", "callback.message")
+_MAIL = {"invite.sent": "sent", "invite.failed": "failed", "invite.unknown": "unknown"}
+_PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Somebody who should get in; ids and groups only."""
+
+    staff_number: str
+    device_os: str = ""
+    ward: str = ""
+    bureau: str = ""
+    user_id: str = ""
+    hq_role: str = ""
+
+
+@dataclass(slots=True)
+class Mail:
+    """Where the last invitation of one person stands.
+
+    Attributes
+    ----------
+    day : str
+        In Japan, ISO 8601: at most one mail a day.
+    attempt : int
+        Of that day.
+    status : str
+        ``open`` (intended, no outcome), ``sent``, ``failed`` or ``unknown``.
+    """
+
+    day: str
+    attempt: int
+    status: str
+    at: datetime
+    user_id: str = ""
+
+
+@dataclass(slots=True)
+class Facts:
+    """A fold over the ledger.
+
+    Attributes
+    ----------
+    people : dict
+        Staff number → whom the applies were about.
+    created_at, stream_of : dict
+        User id → when and in which stream the account was made.
+    by_mail : set of (str, str)
+        Stream and staff number of those who were mailed when the account was made.
+    ended : set of str
+        Streams whose secret has been ended.
+    printed : dict
+        (stream, staff number) → last time a slip was printed.
+    mails : dict
+        Staff number (user id where there is none) → the last invitation.
+    mailed_at : dict
+        User id → last invitation that went out, or may have.
+    reached : dict
+        User id → first sign of life.
+    seen, logins : dict
+        User id → first time it was seen in use; first login as the auth log says.
+    """
+
+    people: dict[str, Expected] = field(default_factory=dict)
+    created_at: dict[str, datetime] = field(default_factory=dict)
+    stream_of: dict[str, str] = field(default_factory=dict)
+    by_mail: set[tuple[str, str]] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    printed: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    mails: dict[str, Mail] = field(default_factory=dict)
+    mailed_at: dict[str, datetime] = field(default_factory=dict)
+    reached: dict[str, datetime] = field(default_factory=dict)
+    seen: dict[str, datetime] = field(default_factory=dict)
+    logins: dict[str, datetime] = field(default_factory=dict)
+
+    def chooses_password(self, user_id: str, number: str) -> bool:
+        """The account was made with a password that its owner sets from the invitation."""
+        return (self.stream_of.get(user_id, ""), number) in self.by_mail
+
+    def printed_at(self, user_id: str, number: str) -> datetime | None:
+        """When the slip of this very account was printed last."""
+        return self.printed.get((self.stream_of.get(user_id, ""), number))
+
+    def invited_at(self, user_id: str, number: str) -> datetime | None:
+        """The last slip or mail of this account; None: neither."""
+        made = self.created_at.get(user_id) if self.chooses_password(user_id, number) else None
+        times = (made, self.printed_at(user_id, number), self.mailed_at.get(user_id))
+        return max((at for at in times if at is not None), default=None)
+
+
+async def read_facts(ledger: Ledger) -> Facts:
+    """Fold the ledger; changes nothing."""
+    facts = Facts()
+    events = await ledger.read(prefix="apply:", kinds=_APPLY)
+    undone = {event.stream for event in events if event.kind == "undo.begun"}
+    for event in events:
+        _take_apply(facts, event, undone)
+    for event in await ledger.read(stream=ACTIVATION):
+        _take_activation(facts, event)
+    for stream, kinds in (({"stream": "callbacks"}, _ALIVE), ({"prefix": "drill:"}, ("ack.found",))):
+        for event in await ledger.read(**stream, kinds=kinds):  # type: ignore[arg-type]
+            if event.subject and event.subject not in facts.reached:
+                facts.reached[event.subject] = _said(event)
+    return facts
+
+
+def _take_apply(facts: Facts, event: Event, undone: set[str]) -> None:
+    kind, body = event.kind, event.body
+    if kind == "apply.person":
+        if body.get("passwords") == "member":
+            facts.by_mail.add((event.stream, event.subject))
+        if event.stream not in undone:
+            said = {name: str(body.get(name, "")) for name in _ABOUT}
+            facts.people[event.subject] = Expected(event.subject, **said)
+    elif kind == "user.created":
+        facts.created_at[event.subject] = event.recorded_at
+        facts.stream_of[event.subject] = event.stream
+    elif kind == "secret.ended":
+        facts.ended.add(event.stream)
+    elif kind == "handout.printed":
+        facts.printed[event.stream, event.subject] = event.recorded_at
+
+
+def _take_activation(facts: Facts, event: Event) -> None:
+    kind, body, who = event.kind, event.body, event.subject
+    if kind == "activation.seen":
+        facts.seen.setdefault(who, event.recorded_at)
+    elif kind == "activation.login":
+        facts.logins.setdefault(who, _moment(body.get("at"), event.recorded_at))
+    elif kind == "invite.intended":
+        user_id = str(body.get("user_id", ""))
+        mail = Mail(str(body.get("day", "")), int(body.get("attempt", 1)), "open", event.recorded_at, user_id)
+        facts.mails[who] = mail
+        facts.mailed_at[user_id] = event.recorded_at  # until it is known that it did not go out
+    elif kind in _MAIL and who in facts.mails:
+        mail = facts.mails[who]
+        if (mail.day, mail.attempt) == (body.get("day"), body.get("attempt")):
+            mail.status = _MAIL[kind]
+            if mail.status == "failed" and facts.mailed_at.get(mail.user_id) == mail.at:
+                del facts.mailed_at[mail.user_id]
+
+
+def _said(event: Event) -> datetime:
+    """When an answer was given that was only found later."""
+    return _moment(event.body.get("answered_at"), event.recorded_at)
+
+
+def _moment(text: object, other: datetime) -> datetime:
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return other
+    return at if at.tzinfo is not None else other
+
+
+async def note_printed(ledger: Ledger, stream: str, numbers: Iterable[str]) -> None:
+    """Write down for whom a slip has been printed (each time: a printed password is worth knowing of)."""
+    events = [NewEvent(stream, "handout.printed", number) for number in numbers]
+    await write_all(ledger, events)
+
+
+async def write_all(ledger: Ledger, events: Sequence[NewEvent]) -> None:
+    """Many events, in commits of a size that others can wait for."""
+    for first in range(0, len(events), _PAGE):
+        await ledger.append_many(events[first : first + _PAGE])
+
+
+def day_text(at: datetime) -> str:
+    """The day in Japan, as mails are counted by."""
+    return day_of(at).isoformat()
