@@ -91,7 +91,9 @@ def build_app(only: str | None = None) -> typer.Typer:
         names = [only.replace("-", "_")]
     names.sort(key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
     for name in names:
-        importlib.import_module(f"{__name__}.{name}").register(app)
+        module = importlib.import_module(f"{__name__}.{name}")
+        if hasattr(module, "register"):  # the others are parts of an area
+            module.register(app)
     return app
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import Bar, Json, Yes, bench_for_cli, confirm, emit, note, run
+from .onboard_console import register_console
 from .plan_text import plan_lines, plan_text
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     onboard = typer.Typer(help="名簿からアカウントを登録し、ログインまで見届けます。", no_args_is_help=True)
     app.add_typer(onboard, name="onboard")
+    register_console(onboard)
 
     @onboard.command()
     def check(roster: RosterFile, orgunits: OrgUnits = None, as_json: Json = False) -> None:

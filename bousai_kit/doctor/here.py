@@ -78,7 +78,8 @@ class Here:
         if waiting:
             return (
                 f"初期パスワードの元になる秘密が {len(waiting)} 件残っています。配付が済んだら "
-                "`bousai onboard handouts PLAN.json --destroy` で破棄してください。"
+                "`bousai onboard handouts PLAN.json --destroy` で破棄してください"
+                "（管理者画面のファイルの分は `bousai onboard console --destroy`）。"
             )
         return "残っている初期パスワードの秘密はありません。"
 

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from bousai_kit.ledger import Ledger
     from bousai_kit.lineworks.client import LineWorksClient
 
-__all__ = ["KIT_GROUPS", "Group", "Member", "Position", "TenantView", "Unit", "read_tenant", "see_member"]
+__all__ = [
+    "KIT_GROUPS",
+    "Group",
+    "Member",
+    "Position",
+    "TenantView",
+    "Unit",
+    "read_tenant",
+    "see_member",
+    "see_unit",
+]
 
 KIT_GROUPS = "bousai-"
 """What the external keys of the kit's own groups begin with; only their members are read."""
@@ -213,6 +223,17 @@ def see_member(user: Mapping[str, Any]) -> Member:
     )
 
 
+def see_unit(unit: Mapping[str, Any]) -> Unit:
+    """Read an org unit object."""
+    return Unit(
+        str(unit.get("orgUnitId") or ""),
+        _text(unit, "orgUnitExternalKey"),
+        _text(unit, "orgUnitName"),
+        _text(unit, "parentOrgUnitId"),
+        _text(unit, "email"),
+    )
+
+
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     return "" if value is None else str(value)
@@ -244,16 +265,7 @@ async def read_tenant(
         domain_id=domain_id,
         read_at=client.clock.now(),
         members=tuple(members),
-        units=tuple(
-            Unit(
-                str(unit.get("orgUnitId") or ""),
-                _text(unit, "orgUnitExternalKey"),
-                _text(unit, "orgUnitName"),
-                _text(unit, "parentOrgUnitId"),
-                _text(unit, "email"),
-            )
-            for unit in units
-        ),
+        units=tuple(see_unit(unit) for unit in units),
         positions=positions,
         groups=groups,
         per_minute=client.gate.pacer("users.list").limit,

@@ -1,0 +1,148 @@
+"""``bousai onboard console``: the roster as files for the admin console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import Json, bench_for_cli, emit, note, overrides, run
+
+if TYPE_CHECKING:
+    from ..onboarding.console import ConsoleFiles
+    from ..onboarding.tenant_view import TenantView
+
+__all__ = ["register_console"]
+
+
+def register_console(onboard: typer.Typer) -> None:
+    """Add the command to ``bousai onboard``."""
+
+    @onboard.command()
+    def console(
+        roster: Annotated[Path | None, typer.Argument(metavar="ROSTER", help="名簿（CSV か XLSX）。")] = None,
+        orgunits: Annotated[
+            Path | None, typer.Option(metavar="F", help="組織の一覧（CSV か XLSX）。")
+        ] = None,
+        passwords: Annotated[
+            str,
+            typer.Option(
+                metavar="auto|admin|member",
+                help="パスワードの作り方。auto: 画面が自動で作る、admin: ファイルに書く、"
+                "member: 本人が招待メールから決める。",
+            ),
+        ] = "auto",
+        out: Annotated[
+            Path | None, typer.Option(metavar="DIR", help="書き出し先（新しいフォルダー）。")
+        ] = None,
+        kind: Annotated[str, typer.Option("--format", metavar="xlsx|csv", help="ファイルの種類。")] = "xlsx",
+        no_tenant: Annotated[
+            bool, typer.Option("--no-tenant", help="テナントを読みません（登録済みの人を除きません）。")
+        ] = False,
+        write_columns: Annotated[
+            bool, typer.Option("--write-columns", help="見出しの表を BOUSAI_HOME に写します（直すため）。")
+        ] = False,
+        destroy: Annotated[
+            bool, typer.Option("--destroy", help="admin のパスワードの元になる秘密を破棄します。")
+        ] = False,
+        as_json: Json = False,
+    ) -> None:
+        """API が使えないとき、管理者画面の一括追加に使うファイルを作ります（登録はしません）。"""
+        if passwords not in ("auto", "admin", "member"):
+            raise typer.BadParameter(
+                "auto、admin、member のどれかを指定してください", param_hint="--passwords"
+            )
+        if kind not in ("xlsx", "csv"):
+            raise typer.BadParameter("xlsx か csv を指定してください", param_hint="--format")
+        if roster is None and not (write_columns or destroy):
+            raise typer.BadParameter("名簿を指定してください", param_hint="ROSTER")
+        if roster is not None and out is None:
+            raise typer.BadParameter("書き出し先を指定してください", param_hint="--out")
+
+        async def main() -> int:
+            from ..onboarding.console import plan_console
+            from ..onboarding.console_files import ConsolePasswords, write_console
+            from ..onboarding.console_table import load_console_table, write_console_table
+            from ..roster import read_roster, require_ok
+            from ..settings import load_settings
+
+            home = load_settings(overrides=overrides()).home
+            document: dict[str, Any] = {"files": [], "people": 0}
+            lines: list[str] = []
+            if write_columns:
+                path = write_console_table(home)
+                document["columns"] = str(path)
+                lines.append(f"見出しの表を {path} に写しました。画面の見本と見比べて直してください。")
+            if roster is not None and out is not None:
+                people = require_ok(read_roster(roster, orgunits=orgunits))
+                table = load_console_table(home)
+                made = plan_console(
+                    people,
+                    table,
+                    method=passwords,
+                    view=None if no_tenant else await _tenant(),
+                    password_of=ConsolePasswords(home),
+                )
+                paths = write_console(made, out, kind=kind)
+                document |= _document(made, [str(path) for path in paths])
+                lines += _text(made, document["files"])
+                if made.holds_passwords:
+                    note(
+                        "【重要】ファイルに全員の初期パスワードが書かれています（この利用者だけが読めます）。"
+                        "配り終えたらフォルダーを消し、`bousai onboard console --destroy` を実行してください。"
+                    )
+            if destroy:
+                document["destroyed"] = ConsolePasswords(home).destroy()
+                lines.append(
+                    "パスワードの元になる秘密を破棄しました。"
+                    if document["destroyed"]
+                    else "破棄する秘密はありません。"
+                )
+            emit(document, "\n".join(lines), as_json)
+            return 0
+
+        run(main)
+
+
+async def _tenant() -> TenantView | None:
+    """What can be read of the tenant; a sentence when that is nothing."""
+    from ..errors import ConfigError, LineWorksError
+    from ..onboarding.console import see_tenant
+
+    try:
+        async with bench_for_cli() as bench:
+            return await see_tenant(bench.client, domain_id=bench.domain_id)
+    except (ConfigError, LineWorksError) as error:
+        note(f"テナントを読めませんでした（{error}）")
+        return None
+
+
+def _document(made: ConsoleFiles, files: list[str]) -> dict[str, Any]:
+    return {
+        "files": files,
+        "people": made.people,
+        "orgunits": sum(len(one.rows) for one in made.orgunits),
+        "passwords": made.method,
+        "holds_passwords": made.holds_passwords,
+        "confirmed": made.table.confirmed,
+        "left_out": [
+            {"row": one.row, "staff_number": one.staff_number, "reason": one.reason} for one in made.left_out
+        ],
+        "notes": list(made.notes),
+    }
+
+
+def _text(made: ConsoleFiles, files: list[str]) -> list[str]:
+    lines = [
+        f"管理者画面の一括追加用に、{made.people:,} 名分のファイルを作りました（{len(files):,} 個）。",
+        *(f"  {path}" for path in files),
+        f"「{Path(files[-1]).name}」の順に取り込んでください。",
+    ]
+    if not made.table.confirmed:
+        lines.append(
+            "【未確認】見出しは画面で確かめていません。取り込む前に、手順のとおり見本と見比べてください。"
+        )
+    if made.left_out:
+        lines.append(f"ファイルに入れていない人が {len(made.left_out):,} 名います（手順に一覧があります）。")
+    return lines + [f"【注意】{one}" for one in made.notes]
