@@ -39,6 +39,7 @@ class Unreachable:
 
     staff_number: str
     code: str
+    user_id: str = ""
 
     @property
     def reason(self) -> str:
@@ -86,7 +87,8 @@ def match_people(
         found = by_key.get(person.staff_number) or by_login.get(person.login_id.casefold() or "-")
         code = _hindrance(person, found)
         if code:
-            unreachable.setdefault(person.staff_number, Unreachable(person.staff_number, code))
+            user_id = "" if found is None else str(found.get("userId") or "")
+            unreachable.setdefault(person.staff_number, Unreachable(person.staff_number, code, user_id))
         elif found is not None and str(found.get("userId")) not in people:  # a row that is there twice
             user_id = str(found["userId"])
             mine = tuple(index for index, members_of in enumerate(rows) if person.row in members_of)

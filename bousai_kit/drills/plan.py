@@ -155,7 +155,9 @@ async def plan_drill(
         ({one.user_id for one in people if index in one.waves}, len(wave.messages))
         for index, wave in enumerate(scenario.waves)
     ]
-    route = choose_route(groups, await rooms_of(ledger), limit=limit, wanted=scenario.route)
+    silent = {one.user_id for one in unreachable if one.user_id}
+    rooms = await rooms_of(ledger)
+    route = choose_route(groups, rooms, limit=limit, wanted=scenario.route, silent=silent)
     state, continued = await fix_drill(
         scenario, roster, ledger=ledger, clock=clock, route=route, new=new, planned_by=planned_by,
         domain_id=domain_id,

@@ -63,6 +63,7 @@ def choose_route(
     *,
     limit: int,
     wanted: str = "auto",
+    silent: Set[str] = frozenset(),
 ) -> Route:
     """Count both ways and choose.
 
@@ -75,11 +76,13 @@ def choose_route(
     limit : int
         Calls a minute.
     wanted : {"auto", "direct", "rooms"}
+    silent : set of str
+        People who are meant but cannot read yet (no first login): they do not keep a room from being used.
     """
     direct = sum(len(people) * messages for people, messages in waves)
     direct_s = estimate_s(direct, limit)
     everybody = set().union(*(people for people, _ in waves)) if waves else set()
-    usable, covered = _usable(rooms, everybody)
+    usable, covered = _usable(rooms, everybody, silent)
     by_rooms = 0
     for people, messages in waves:
         whole = [members for members in usable.values() if set(members) <= people]
@@ -103,18 +106,18 @@ def choose_route(
 
 
 def _usable(
-    rooms: Mapping[str, Iterable[str]], everybody: Set[str]
+    rooms: Mapping[str, Iterable[str]], everybody: Set[str], silent: Set[str]
 ) -> tuple[dict[str, tuple[str, ...]], set[str]]:
-    """Rooms whose members are all among the recipients, none of whom is in two of them; largest first."""
+    """Rooms of recipients and `silent` people only, nobody in two of them; largest first."""
     found: dict[str, tuple[str, ...]] = {}
     covered: set[str] = set()
     sized = sorted(
         ((tuple(members), room) for room, members in rooms.items()), key=lambda one: (-len(one[0]), one[1])
     )
     for members, room in sized:
-        inside = set(members)
-        if 1 < len(inside) < ROOM_MOST and inside <= everybody and not inside & covered:
-            found[room] = members
+        inside = set(members) - silent
+        if len(inside) > 1 and len(members) < ROOM_MOST and inside <= everybody and not inside & covered:
+            found[room] = tuple(one for one in members if one in inside)
             covered |= inside
     return found, covered
 

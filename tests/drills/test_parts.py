@@ -100,6 +100,8 @@ def test_a_room_with_a_stranger_or_an_overlap_is_not_used() -> None:
     people = {"a", "b", "c"}
     stranger = choose_route([(people, 1)], {"r": ["a", "b", "z"]}, limit=240, wanted="rooms")
     assert (stranger.name, stranger.rooms) == ("direct", {})
+    waiting = choose_route([(people, 1)], {"r": ["a", "b", "z"]}, limit=240, wanted="rooms", silent={"z"})
+    assert waiting.rooms == {"r": ("a", "b")}, "z has not logged in: nobody else reads it there"
     overlap = choose_route([(people, 1)], {"r": ["a", "b"], "s": ["b", "c"]}, limit=240, wanted="rooms")
     assert overlap.calls == 2
     assert len(overlap.rooms) == 1
