@@ -231,6 +231,7 @@ async def _deadline(clock: Clock, seconds: float, request: httpx.Request) -> Asy
     """A time-out by the kit's clock, for a tenant inside this process (no socket ever times out there)."""
     task = asyncio.current_task()
     assert task is not None
+    before = task.cancelling()  # a task group whose child failed may have left its own request behind
     late = False
 
     async def watch() -> None:
@@ -243,7 +244,7 @@ async def _deadline(clock: Clock, seconds: float, request: httpx.Request) -> Asy
     try:
         yield
     except asyncio.CancelledError:
-        if late and task.uncancel() == 0:
+        if late and task.uncancel() <= before:
             raise httpx.ReadTimeout("no answer in time", request=request) from None
         raise
     finally:

@@ -76,8 +76,8 @@ class Journal:
     ----------
     states : dict
         Step → where it stands.
-    given_up : set of (str, int)
-        Attempts of which nothing was found; they may have taken effect all the same.
+    in_doubt : set of (str, int)
+        Attempts of which no answer said what came of them; they may have taken effect all the same.
     """
 
     def __init__(self, ledger: Ledger, apply_id: str, *, undo: bool = False) -> None:
@@ -89,7 +89,7 @@ class Journal:
         self.planned: Mapping[str, Any] | None = None
         self.undone = False
         self.secret_ended = False
-        self.given_up: set[tuple[str, int]] = set()
+        self.in_doubt: set[tuple[str, int]] = set()
         self._head = "undo." if undo else ""
         self._seq = 0
 
@@ -112,8 +112,7 @@ class Journal:
 
     def _step(self, event: Event, kind: str) -> None:
         body, attempt = event.body, int(event.body.get("attempt", 1))
-        if kind == "step.settled_absent":
-            self.given_up.add((event.subject, attempt))
+        self._doubt(event.subject, attempt, kind)
         known = self.states.get(event.subject)
         if kind == "step.intended":
             if known is None or (attempt > known.attempt and known.status != "done"):
@@ -128,6 +127,13 @@ class Journal:
             known.id = str(body.get("id", ""))
             known.reason = str(body.get("reason", ""))
             known.body = body
+
+    def _doubt(self, step: str, attempt: int, kind: str) -> None:
+        """What a look-up finds or does not find tells nothing sure of one attempt; only an answer does."""
+        if kind == "step.intended":
+            self.in_doubt.add((step, attempt))
+        elif kind in ("step.done", "step.failed"):
+            self.in_doubt.discard((step, attempt))
 
     def state(self, step: str) -> State | None:
         """Where a step stands; None: never tried."""
@@ -164,6 +170,7 @@ class Journal:
         if event is None:
             return None
         self.states[step] = State("open", attempt, event.recorded_at, self.run)
+        self._doubt(step, attempt, "step.intended")
         return attempt
 
     async def end(self, step: str, how: str, *also: NewEvent, **body: Any) -> None:
@@ -172,8 +179,7 @@ class Journal:
         said = {"attempt": state.attempt, **body}
         kind = f"{self._head}step.{how}"
         await self.ledger.append_many([NewEvent(self.stream, kind, step, said), *also])
-        if how == "settled_absent":
-            self.given_up.add((step, state.attempt))
+        self._doubt(step, state.attempt, f"step.{how}")
         state.status = _ENDS[f"step.{how}"]
         state.id, state.reason = str(body.get("id", "")), str(body.get("reason", ""))
         state.body = said

@@ -118,12 +118,24 @@ class RoomWork:
                 elif event.recorded_at >= self.plan.made_at - CLOCKS_APART:
                     self._unread.add(event.subject)
             self._unread -= self._talks
+            self._unread -= self._answered()
             for room in sorted(self._unread):
                 title = ""
                 with contextlib.suppress(NotFound, PermissionDenied):  # left again, or not ours
                     title = str((await self.client.channels.get(self.plan.bot_id, room)).get("title") or "")
                 self._titles[room] = title
                 self._unread.discard(room)
+
+    def _answered(self) -> set[str]:
+        """Rooms whose creation was answered: they bear the title of no attempt in doubt."""
+        found = set()
+        for item in self.plan.rooms:
+            key = f"room.create:{item.key}"
+            state = self.journal.state(key)
+            sure = state is not None and (key, state.attempt) not in self.journal.in_doubt
+            if state is not None and sure and state.id:
+                found.add(state.id)
+        return found
 
     # -- rooms that are left ------------------------------------------------------------------------------
 
@@ -135,7 +147,7 @@ class RoomWork:
             elif item.action == "rebuild":
                 yield self._leave(item.channel_id, f"room.create:{item.key}")
 
-    def _leave(self, channel_id: str, after: str) -> Step:
+    def _leave(self, channel_id: str, after: str, title: str = "") -> Step:
         async def send() -> str:
             with contextlib.suppress(NotFound):  # dissolved: nobody was left in it
                 await self.client.channels.leave(self.plan.bot_id, channel_id)
@@ -148,24 +160,34 @@ class RoomWork:
             stream = self.journal.stream
             return [NewEvent(stream, "room.left", channel_id, {}, once=f"{stream}|left|{channel_id}")]
 
-        return Step(f"room.leave:{channel_id}", send, None, waits, quiet=True, also=left)
+        said = {"title": title} if title else {}
+        key = f"room.leave:{channel_id}"
+        return Step(key, send, None, waits, quiet=True, result=lambda: said, also=left)
 
     # -- rooms of attempts whose outcome nobody knows -----------------------------------------------------
 
     async def orphans(self) -> tuple[list[Step], list[str]]:
-        """Rooms of attempts that were given up: steps to leave those that are known, titles of the others."""
-        steps, lost = [], []
+        """Rooms of attempts without an answer: steps to leave those that are known, titles of the others."""
+        steps: list[Step] = []
+        lost: list[str] = []
+        doubts = {one for one in self.journal.in_doubt if one[0].startswith("room.create:")}
+        if not doubts:
+            return steps, lost
         await self._read_titles()
         rooms = {title: room for room, title in self._titles.items()}
+        left = {str((state.body or {}).get("title")) for state in self.journal.states.values()}
         for item in self.plan.rooms:
-            state = self.journal.state(f"room.create:{item.key}")
+            key = f"room.create:{item.key}"
+            state = self.journal.state(key)
             if item.action not in ("create", "rebuild") or state is None or state.status != "done":
                 continue
             for attempt in range(1, state.attempt + 1):
                 title = room_title(item, self.plan.plan_id, attempt)
                 room = rooms.get(title, "")
-                if room and room != state.id:
-                    steps.append(self._leave(room, ""))
-                elif not room and (f"room.create:{item.key}", attempt) in self.journal.given_up:
+                if (key, attempt) not in doubts or room == state.id or title in left:
+                    continue
+                if room:
+                    steps.append(self._leave(room, "", title))
+                else:
                     lost.append(title)
         return steps, lost

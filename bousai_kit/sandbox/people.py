@@ -6,7 +6,8 @@ The admin host can make one of them act at once (``/staff/…``), for tests and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def profile(tenant: Tenant, user: Entity) -> Profile:
 
 def _profile(tenant: Tenant, user: Entity) -> Profile:
     key = bot_state.staff_key(user)
-    hint = tenant.table("people").get(key) or _sample_hints(tenant).get(key)
+    hint = tenant.table("people").get(key) or _sample_hints().get(key)
     units: list[str] = []
     position = ""
     for company in user.get("organizations") or ():
@@ -81,15 +82,12 @@ def _profile(tenant: Tenant, user: Entity) -> Profile:
     return Profile(key, role, hint["w"] or people_model.ward_of(units), device)
 
 
-def _sample_hints(tenant: Tenant) -> dict[str, dict[str, str]]:
+@functools.lru_cache(maxsize=1)
+def _sample_hints() -> Mapping[str, dict[str, str]]:
     """Devices and roles of the sample roster, whose people the sandbox knows without being told."""
-    cached: dict[str, dict[str, str]] | None = tenant.caches.get("people:sample")
-    if cached is None:
-        from bousai_kit.roster import sample_roster
+    from bousai_kit.roster.sample import sample_people
 
-        cached = {person.staff_number: _hint(person) for person in sample_roster(200).people}
-        tenant.caches["people:sample"] = cached
-    return cached
+    return {person.staff_number: _hint(person) for person in sample_people(200)}
 
 
 def rings(tenant: Tenant, user: Entity) -> bool:

@@ -6,87 +6,46 @@ import asyncio
 import contextlib
 import json
 import os
-import random
+import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from bousai_kit.onboarding import prepare_plan, save_plan, undo_apply
-from bousai_kit.onboarding.items import Plan
-from bousai_kit.onboarding.plan_file import kept_plan
 from bousai_kit.onboarding.undo import UndoResult
-from bousai_kit.onboarding.unfinished import find_unfinished
-from bousai_kit.roster import Roster
-from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import (
-    Killed,
-    Killer,
-    apply,
-    bench_at,
-    city,
-    new_home,
-    plan_for,
-    reborn,
-    tenant_problems,
-)
+from tests.onboarding.killlab import count_points, one_run, verify
+from tests.onboarding.onlab import Killed, Killer, apply, bench_at, city, new_home, plan_for, reborn
 
-RUNS = 30
+RUNS = 200
 
 
-async def _go_on(bench: Workbench, roster: Roster, at: int | None, *, faults: bool = False) -> int:
-    """Plan (or go on with the kept plan) and apply, until killed; the number of points that were passed."""
-    if bench.sandbox is not None:
-        rules = [Fault("drop", on="*.create", probability=0.2), Fault("500", probability=0.1, after=True)]
-        bench.sandbox.faults = FaultPlan(rules if faults else (), seed=at or 0)
-    plan = await _unfinished(bench, roster) or await plan_for(bench, roster)
-    killer = Killer(bench, at)
-    with contextlib.suppress(Killed):
-        result = await apply(bench, plan)
-        assert faults or result.complete, result.failed
-    return killer.points
+def test_killed_and_troubled_anywhere_and_resumed(founded: Path, tmp_path: Path) -> None:
+    """`bench/onboarding.py --kills 10000` is the long form."""
 
+    async def counted() -> dict[bool, int]:
+        return {
+            rooms: await count_points(founded, tmp_path / f"whole{rooms}", rooms=rooms)
+            for rooms in (False, True)
+        }
 
-async def _unfinished(bench: Workbench, roster: Roster) -> Plan | None:
-    return await find_unfinished(
-        bench.ledger, bench.home, domain_id=bench.domain_id, roster_sha256=roster.sha256
-    )
-
-
-async def _verify(bench: Workbench, roster: Roster) -> None:
-    assert await _unfinished(bench, roster) is None
-    created = await bench.ledger.read(prefix="apply:", kinds=("user.created",))
-    assert len(created) == len(roster.people)
-    plan = kept_plan(bench.home, created[0].stream.removeprefix("apply:"))
-    assert tenant_problems(bench, roster, plan=plan) == []
-    assert (await plan_for(bench, roster)).nothing_to_do
-    assert (await bench.ledger.verify()).ok
-
-
-def test_killed_anywhere_and_resumed(founded: Path, tmp_path: Path) -> None:
-    roster = city(6, 2)
-
-    async def whole() -> int:
-        async with await bench_at(new_home(founded, tmp_path / "whole")) as bench:
-            return await _go_on(bench, roster, None)
-
-    points = asyncio.run(whole())
-    assert points > 100
-
-    async def one(number: int) -> None:
-        chance = random.Random(number)
-        async with await bench_at(new_home(founded, tmp_path / f"home{number}")) as bench:
-            for _ in range(chance.choice((1, 1, 2, 3))):
-                await _go_on(bench, roster, chance.randrange(1, points), faults=number % 3 == 0)
-                await reborn(bench)
-            await _go_on(bench, roster, None)
-            await _verify(bench, roster)
-
+    points = asyncio.run(counted())
+    assert min(points.values()) > 80
+    kills, faults, wrong = 0, Counter[str](), {}
     for number in range(RUNS):
-        asyncio.run(one(number))
+        run = asyncio.run(one_run(number, founded, tmp_path / f"home{number}", points))
+        kills, faults = kills + run.kills, faults + run.faults
+        if run.problems:
+            wrong[number] = run.problems
+        shutil.rmtree(tmp_path / f"home{number}")
+    assert wrong == {}
+    assert kills >= RUNS
+    troubles = {"drop", "500", "503", "429", "refuse", "slow", "revoke", "lost", "delay", "duplicate"}
+    assert troubles <= {kind for kind, count in faults.items() if count}, "each kind has struck"
 
 
 def test_killed_while_undoing(founded: Path, tmp_path: Path) -> None:
@@ -152,8 +111,8 @@ def test_a_real_kill_minus_nine_of_the_command(founded: Path, tmp_path: Path) ->
     assert said["failed"] == said["unknown"] == []
     assert said["skipped"] > 20
 
-    async def verify() -> None:
+    async def look() -> None:
         async with await bench_at(home) as bench:
-            await _verify(bench, roster)
+            assert await verify(bench, roster) == []
 
-    asyncio.run(verify())
+    asyncio.run(look())

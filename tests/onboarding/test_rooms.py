@@ -235,8 +235,29 @@ def test_a_late_join_shows_the_orphan_and_the_bot_leaves_it(home: Path) -> None:
         assert result.complete
         async with bench.receiving():
             await bench.clock.sleep(120)
-        assert (await apply_on(bench, plan)).orphans == ()
+        for _ in range(2):  # the bot leaves it, and it is not said again
+            assert (await apply_on(bench, plan)).orphans == ()
         assert rooms_there(bench) == {"防災_北区": 5, "防災_南区": 5, "防災_本庁": 2}
+
+    run(home, work)
+
+
+def test_a_second_room_is_listed_when_the_first_one_shows_late(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        assert bench.sandbox is not None
+        faults = [
+            Fault("slow", on="channels.create", nth=(1, 4), seconds=45, after=True),
+            Fault("delay", on="join", nth=(1,), seconds=50),
+            Fault("lost", on="join", nth=(4,)),
+        ]
+        bench.sandbox.faults = FaultPlan(faults)
+        _, result = await apply_rooms(bench, wards())
+        assert result.complete
+        tenant = bench.sandbox.tenant
+        titles = [one["title"] for one in tenant.table("channels").values() if one["type"] == "MULTI_USERS"]
+        assert len(titles) == 4
+        assert len(result.orphans) == 1
+        assert set(result.orphans) < set(titles)
 
     run(home, work)
 
