@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bousai_kit.errors import InputError, Issue, RosterError
@@ -11,7 +12,7 @@ from bousai_kit.roster.columns import ROSTER, UNITS, Column, Match, match, recog
 from bousai_kit.roster.model import Person, Roster
 from bousai_kit.tables import Table, read_bytes, table_of
 
-__all__ = ["read_roster", "read_units"]
+__all__ = ["person_maker", "read_roster", "read_units", "roster_table"]
 
 _WHAT = "名簿"
 _UNITS_WHAT = "組織ファイル"
@@ -37,7 +38,7 @@ def read_roster(path: Path, *, orgunits: Path | None = None) -> Roster:
         A file cannot be used as a whole: encoding, a missing column, no row.
     """
     path = Path(path)
-    data, table, found = _table(path, ROSTER, _WHAT)
+    data, table, found = roster_table(path)
     report = rules.Report(table, found, ROSTER)
     people = tuple(_people(table, found, report))
     relations.check_people(people, report)
@@ -67,6 +68,17 @@ def read_units(path: Path) -> units.UnitFile:
     _, table, found = _table(path, UNITS, _UNITS_WHAT)
     report = rules.Report(table, found, UNITS, prefix=f"{_UNITS_WHAT}: ")
     return units.units_of_table(table, found.index, report)
+
+
+def roster_table(path: Path) -> tuple[bytes, Table, Match]:
+    """The bytes of a roster, its table, and which column is which.
+
+    Raises
+    ------
+    RosterError
+        It cannot be used as a whole.
+    """
+    return _table(path, ROSTER, _WHAT)
 
 
 def _table(path: Path, columns: tuple[Column, ...], what: str) -> tuple[bytes, Table, Match]:
@@ -127,11 +139,21 @@ def usable(table: Table, found: Match, what: str) -> None:
 
 
 def _people(table: Table, found: Match, report: rules.Report) -> list[Person]:
+    person = person_maker(table, found, report)
+    return [
+        person(number, cells, report) for number, cells in zip(table.row_numbers, table.rows, strict=True)
+    ]
+
+
+def person_maker(
+    table: Table, found: Match, report: rules.Report
+) -> Callable[[int, Sequence[str], rules.Report], Person]:
+    """What makes a person of a row's number and cells, and tells a report what is wrong with it alone."""
     places = [found.index.get(column.field, -1) for column in ROSTER]
     extras = report.extra_names()
-    people = []
-    for number, cells in zip(table.row_numbers, table.rows, strict=True):
+
+    def person(number: int, cells: Sequence[str], told: rules.Report) -> Person:
         values = [cells[place].strip() if place >= 0 else "" for place in places]
-        extra = {name: cells[place] for place, name in extras}
-        people.append(rules.person_of(number, values, extra, report))
-    return people
+        return rules.person_of(number, values, {name: cells[place] for place, name in extras}, told)
+
+    return person

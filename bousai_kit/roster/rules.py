@@ -50,7 +50,14 @@ _DEVICES = {
 
 
 class Report:
-    """Collects the issues of one table, in the words of its own header."""
+    """Collects the issues of one table, in the words of its own header.
+
+    Attributes
+    ----------
+    issues : list of Issue
+    uncomputed : set of (int, str)
+        Row and field of formulas without a value, which have been named already.
+    """
 
     def __init__(self, table: Table, found: Match, columns: Sequence[Column], *, prefix: str = "") -> None:
         self.issues: list[Issue] = []
@@ -59,7 +66,7 @@ class Report:
         for name, place in found.index.items():
             self._titles[name] = table.header[place].strip()
         self._required = {column.field for column in columns if column.required}
-        self._uncomputed = self._formulas()
+        self.uncomputed = self._formulas()
         self._header()
         self._cells()
 
@@ -79,7 +86,7 @@ class Report:
         """Whether the value is there; else an error, unless an empty formula has been named already."""
         if value:
             return True
-        if (row, name) not in self._uncomputed:
+        if (row, name) not in self.uncomputed:
             self.error(row, name, "必須の値が空です。値を入れてください。")
         return False
 
@@ -120,22 +127,26 @@ class Report:
             )
 
     def _cells(self) -> None:
-        width = len(self._table.header)
-        names = {place: name for name, place in self._found.index.items()}
         for row, cells in zip(self._table.row_numbers, self._table.rows, strict=True):
-            if len(cells) > width:
+            self.look_at(row, cells)
+
+    def look_at(self, row: int, cells: Sequence[str]) -> None:
+        """Report what shows of a row before anybody knows what its cells mean."""
+        width = len(self._table.header)
+        if len(cells) > width:
+            self.warning(
+                row,
+                "",
+                f"見出し（{width} 列）より値が多くあります（{len(cells)} 個）。列がずれていないか確かめ、"
+                "値の中の区切り文字を引用符で囲むか、余分な値を消してください。",
+            )
+        for place, cell in enumerate(cells[:width]):
+            if cell and cell[0] == "=":
+                names = {at: name for name, at in self._found.index.items()}
+                title = names.get(place, self._table.header[place])
                 self.warning(
-                    row,
-                    "",
-                    f"見出し（{width} 列）より値が多くあります（{len(cells)} 個）。列がずれていないか確かめ、"
-                    "値の中の区切り文字を引用符で囲むか、余分な値を消してください。",
+                    row, title, "文字列が「=」で始まっています。数式のつもりなら値に置き換えてください。"
                 )
-            for place, cell in enumerate(cells[:width]):
-                if cell and cell[0] == "=":
-                    title = names.get(place, self._table.header[place])
-                    self.warning(
-                        row, title, "文字列が「=」で始まっています。数式のつもりなら値に置き換えてください。"
-                    )
 
 
 def person_of(row: int, values: list[str], extra: Mapping[str, str], report: Report) -> Person:

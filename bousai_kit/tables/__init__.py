@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from bousai_kit.tables.encodings import decode_text
 from bousai_kit.tables.model import Table
+from bousai_kit.tables.patching import Changes, encoding_title, patched
 from bousai_kit.tables.reading import read_bytes, read_table, table_of
 from bousai_kit.tables.writing import csv_bytes, write_csv, write_xlsx, xlsx_bytes
 
 __all__ = [
+    "Changes",
     "Table",
     "csv_bytes",
     "decode_text",
+    "encoding_title",
+    "patched",
     "read_bytes",
     "read_table",
     "table_of",

@@ -23,7 +23,7 @@ from bousai_kit.tables.shape import assemble, header_at
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet, CalamineWorkbook
 
-__all__ = ["parse"]
+__all__ = ["opened", "parse"]
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _RESAVE = "Excel で開き、「Excel ブック（.xlsx）」か「CSV UTF-8」で保存し直してください。"
@@ -53,6 +53,11 @@ def parse(data: bytes, *, what: str, recognise: Recognise | None = None) -> Tabl
         raise
     finally:
         parts.close()
+
+
+def opened(data: bytes, what: str) -> tuple[bytes, zipfile.ZipFile]:
+    """The package of a workbook, its main part under the usual name; closed by whoever asked for it."""
+    return _usual_name(data, _open(data, what))
 
 
 def _ole(data: bytes, what: str) -> InputError:
