@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
+
+from bousai_kit.errors import PermissionDenied
 
 if TYPE_CHECKING:
     from bousai_kit.drills import Conductor, DrillPlan, DrillResult, Scenario
@@ -18,6 +20,18 @@ if TYPE_CHECKING:
     from bousai_kit.workbench import Workbench
 
 __all__ = ["apply_on", "conductor_on", "invite_on", "plan_on", "settle_on", "status_on", "tenant_on"]
+
+
+@contextlib.contextmanager
+def _or_by_console() -> Iterator[None]:
+    """A refusal of the directory names the other way in."""
+    try:
+        yield
+    except PermissionDenied as error:
+        from bousai_kit.onboarding.tenant_view import CONSOLE_WAY
+
+        error.hint += CONSOLE_WAY
+        raise
 
 
 async def apply_on(
@@ -33,6 +47,7 @@ async def apply_on(
     async with contextlib.AsyncExitStack() as stack:
         if plan.bot_id:  # rooms are told of by callbacks
             await stack.enter_async_context(bench.receiving())
+        stack.enter_context(_or_by_console())
         return await apply_plan(
             plan,
             client=bench.client,
@@ -50,7 +65,8 @@ async def tenant_on(bench: Workbench) -> TenantView:
     from bousai_kit.onboarding import read_tenant
 
     bot_id = bench.bot_id if bench.sandbox is not None else bench.settings.bot_id
-    return await read_tenant(bench.client, domain_id=bench.domain_id, ledger=bench.ledger, bot_id=bot_id)
+    with _or_by_console():
+        return await read_tenant(bench.client, domain_id=bench.domain_id, ledger=bench.ledger, bot_id=bot_id)
 
 
 async def status_on(bench: Workbench, roster: Roster | None = None, *, auth: bool = True) -> Status:

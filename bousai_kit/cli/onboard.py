@@ -260,7 +260,11 @@ def _apply_text(result: ApplyResult) -> str:
     lines += [
         f"  孤立したルーム：{title}（Bot の参加通知がなく、退出できません）" for title in result.orphans
     ]
-    if not result.complete:
+    if result.refused:
+        from ..onboarding.tenant_view import CONSOLE_WAY
+
+        lines.append(CONSOLE_WAY)
+    elif not result.complete:
         lines.append("同じコマンドをもう一度実行すると、残りを続けます。")
     return "\n".join(lines)
 

@@ -49,6 +49,8 @@ class ApplyResult:
         Accounts made in this run.
     rejects : Path or None
         The rows that were not carried out, as a roster that can be mended and used again.
+    refused : bool
+        The tenant's API does not let us make org units or people: the admin console is left.
     """
 
     apply_id: str
@@ -61,6 +63,7 @@ class ApplyResult:
     created: int = 0
     rejects: Path | None = None
     orphans: tuple[str, ...] = ()
+    refused: bool = False
     requests: int = field(default=0, compare=False)
     throttled: int = field(default=0, compare=False)
 
@@ -81,6 +84,7 @@ class ApplyResult:
             "left": self.left,
             "created": self.created,
             "orphans": list(self.orphans),
+            "refused": self.refused,
             "rejects": None if self.rejects is None else str(self.rejects),
             "requests": self.requests,
             "throttled": self.throttled,
@@ -176,6 +180,7 @@ async def apply_plan(
         created=carrier.created,
         rejects=rejects,
         orphans=tuple(orphans),
+        refused=carrier.refused,
         requests=client.stats.requests - before[0],
         throttled=client.stats.throttled - before[1],
     )

@@ -65,6 +65,8 @@ class Carrier:
     def __init__(
         self,
         journal: Journal,
+    refused : bool
+        The tenant's API does not let us make org units or people.
         *,
         clock: Clock,
         stop: asyncio.Event | None = None,
@@ -92,6 +94,7 @@ class Carrier:
     def stopped(self) -> bool:
         """Somebody asked to stop."""
         return self._stop is not None and self._stop.is_set()
+        self.refused = False
 
     async def phase(self, title: str, steps: Iterable[Step], *, workers: int = WORKERS) -> None:
         """Carry out steps that do not depend on each other (with one worker: in their order).
@@ -274,6 +277,8 @@ class Carrier:
             raise error
 
     def _list(self, where: list[dict[str, Any]], step: Step, reason: str) -> None:
+        if isinstance(error, PermissionDenied) and step.key.startswith(("user.create:", "orgunit.create:")):
+            self.refused = True
         person = step.person
         where.append(
             {

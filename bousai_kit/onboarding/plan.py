@@ -27,7 +27,7 @@ from bousai_kit.onboarding.items import (
 from bousai_kit.onboarding.plan_file import plan_digest
 from bousai_kit.onboarding.posts import count_posts, deputies_in_doubt, posts_of
 from bousai_kit.onboarding.rooms import plan_rooms, wants_rooms
-from bousai_kit.onboarding.tenant_view import Member, TenantView
+from bousai_kit.onboarding.tenant_view import CONSOLE_WAY, Member, TenantView
 from bousai_kit.roster import Person, Roster, RosterUnit, require_ok
 from bousai_kit.roster.columns import key
 
@@ -348,6 +348,7 @@ def _notes(
     conflicts = sum(item.action == "conflict" for item in items)
     if conflicts:
         notes.append(f"{conflicts:,} 名は、同じログインIDの別の人がいるため登録しません。")
+            f"{CONSOLE_WAY}"
     suspended = sum(bool(item.reason) for item in items if item.action == "unchanged")
     if suspended:
         notes.append(f"名簿の {suspended:,} 名は一時停止中です。解除は管理画面で行ってください。")

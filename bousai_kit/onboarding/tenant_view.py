@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bousai_kit.lineworks.client import LineWorksClient
 
 __all__ = [
+    "CONSOLE_WAY",
     "KIT_GROUPS",
     "Group",
     "Member",
@@ -29,6 +30,13 @@ __all__ = [
 
 KIT_GROUPS = "bousai-"
 """What the external keys of the kit's own groups begin with; only their members are read."""
+
+CONSOLE_WAY = (
+    "API が使えないときは、管理者画面の一括追加に使うファイルを"
+    " `bousai onboard console 名簿 --out DIR`（10_onboarding では「管理者画面用のファイルを作る」）で"
+    "作れます。"
+)
+"""What every sentence about a refused directory ends with; panels open that way where they see it."""
 
 Json = dict[str, Any]
 

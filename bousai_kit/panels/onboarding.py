@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import traitlets as tl
 
 from bousai_kit.errors import GuardError, InputError
-from bousai_kit.panels.base import PanelModel, Report, remembered
+from bousai_kit.panels.base import Report, remembered
+from bousai_kit.panels.onboarding_console import ConsoleSteps
 from bousai_kit.panels.view import Panel
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ WORD = "登録"
 LARGEST_UPLOAD = 50 << 20
 
 
-class OnboardingModel(PanelModel):
+class OnboardingModel(ConsoleSteps):
     """What has been chosen, what was found, what may be done next.
 
     Attributes

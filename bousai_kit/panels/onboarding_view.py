@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 
 from bousai_kit.panels.base import esc, guarded
+from bousai_kit.panels.onboarding_console import ConsoleFold
 from bousai_kit.panels.onboarding_tables import (
     changes_table,
     check_table,
@@ -88,6 +89,7 @@ class OnboardingView(PanelView):
             ipw.HBox([self.apply]),
             self.why,
             self.result,
+            ConsoleFold(model),
             _title("4. 配付資料を渡す"),
             ipw.HBox([self.pages, self.end]),
             self.files,

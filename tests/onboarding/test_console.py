@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bousai_kit.cli import main
-from bousai_kit.errors import ConfigError, GuardError, InputError, RosterError
+from bousai_kit.cli.onboard import _apply_text
+from bousai_kit.errors import ConfigError, GuardError, InputError, PermissionDenied, RosterError
 from bousai_kit.onboarding.console import ConsoleFiles, plan_console, see_tenant
 from bousai_kit.onboarding.console_files import README, ConsolePasswords, readme_text, write_console
 from bousai_kit.onboarding.console_table import (
@@ -27,7 +28,11 @@ from bousai_kit.onboarding.console_table import (
     write_console_table,
 )
 from bousai_kit.onboarding.passwords import is_strong
+from bousai_kit.onboarding.tenant_view import CONSOLE_WAY
+from bousai_kit.panels.onboarding import OnboardingPanel
+from bousai_kit.panels.onboarding_console import ConsoleFold
 from bousai_kit.roster import Person, Roster, RosterUnit, roster_rows, sample_roster
+from bousai_kit.steps import apply_on, tenant_on
 from bousai_kit.tables import read_table, write_csv
 from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for
 
@@ -431,3 +436,83 @@ def test_without_any_setting_of_a_tenant_it_works_too(
     assert "テナントを読めませんでした" in err
     assert "8 名分のファイル" in out
     assert "除いていません" in out
+
+
+# -- where the API is refused -----------------------------------------------------------------------
+
+
+def test_plan_and_apply_name_this_way_when_the_plan_is_free(
+    home: Path,
+) -> None:
+    async def work() -> None:
+        async with await bench_at(home) as bench:
+            set_plan(bench, "free")
+            plan = await plan_for(bench, city(8, 2))
+            assert any(CONSOLE_WAY in note for note in plan.notes)
+            result = await apply_on(bench, plan)
+            assert result.refused
+            assert result.created == 0
+            assert CONSOLE_WAY in _apply_text(result)
+
+    asyncio.run(work())
+
+
+def test_a_refused_reading_names_this_way(home: Path) -> None:
+    async def work() -> None:
+        async with await bench_at(home) as bench:
+            bench.sandbox.tenant.set("app_scopes", ["bot", "orgunit", "group"])  # type: ignore[union-attr]
+            assert await see_tenant(bench.client, domain_id=bench.domain_id) is None
+            with pytest.raises(PermissionDenied) as caught:
+                await tenant_on(bench)
+            assert CONSOLE_WAY in caught.value.sentence()
+
+    asyncio.run(work())
+
+
+def test_an_apply_that_nobody_refuses_does_not_speak_of_it(home: Path) -> None:
+    async def work() -> None:
+        async with await bench_at(home) as bench:
+            plan = await plan_for(bench, city(8, 2))
+            assert not any(CONSOLE_WAY in note for note in plan.notes)
+            result = await apply_on(bench, plan)
+            assert not result.refused
+            assert CONSOLE_WAY not in _apply_text(result)
+
+    asyncio.run(work())
+
+
+def test_the_panel_opens_this_way_when_it_is_needed(home: Path, roster: str) -> None:
+    async def work() -> None:
+        async with await bench_at(home) as bench:
+            panel = OnboardingPanel(bench, roster=roster)
+            model: Any = panel.model
+            fold = next(one for one in _inside(panel.view) if isinstance(one, ConsoleFold))
+            await model.start("check", model.check_roster)
+            await model.start("plan", model.make_plan)
+            assert (model.refused, fold.layout.display) == (False, "none")
+            set_plan(bench, "free")
+            await model.start("plan", model.make_plan)
+            assert (model.refused, fold.layout.display) == (True, "flex")
+            fold.method.value = "admin"
+            fold.make.click()
+            while model.busy or not model.console_files:
+                await asyncio.sleep(0)
+                assert not model.problem
+            assert [Path(one).name for one in model.console_files] == [
+                "1_組織_01.xlsx",
+                "2_メンバー_管理者が作成_001.xlsx",
+                README,
+            ]
+            assert "【未確認】" in fold.made.value
+            assert "【重要】" in fold.made.value
+            fold.method.value = "member"
+            assert model.console_files == []
+            with pytest.raises(RosterError):
+                await model.start("console", model.make_console_files)
+            assert "個人メールアドレス" in model.problem
+
+    asyncio.run(work())
+
+
+def _inside(widget: Any) -> list[Any]:
+    return [widget, *(inner for child in getattr(widget, "children", ()) for inner in _inside(child))]
