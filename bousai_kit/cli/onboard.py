@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import Bar, Json, Yes, bench_for_cli, confirm, emit, note, run
+from .onboard_activation import register_activation
 from .onboard_console import register_console
 from .plan_text import plan_lines, plan_text
 
@@ -171,37 +172,6 @@ def register(app: typer.Typer) -> None:
         run(main)
 
     @onboard.command()
-    def status(
-        roster: Annotated[
-            Path | None, typer.Option(metavar="ROSTER", help="この名簿の人を数えます（省略時は登録した人）。")
-        ] = None,
-        as_json: Json = False,
-    ) -> None:
-        """登録した人のログイン状況を数えます。"""
-
-        async def main() -> int:
-            from ..onboarding import onboarding_status
-            from ..roster import read_roster
-
-            people = None if roster is None else read_roster(roster)
-            async with bench_for_cli() as bench:
-                found = await onboarding_status(
-                    bench.client, bench.ledger, domain_id=bench.domain_id, roster=people
-                )
-            lines = [
-                f"対象 {found.planned:,} 名、登録済み {found.created:,} 名、"
-                f"ログイン済み {found.active:,} 名、登録待ち {found.pending:,} 名、"
-                f"Bot の反応あり {found.reachable:,} 名"
-            ]
-            for name, counts in found.by_device_os.items():
-                lines.append(f"  端末 {name}：{counts['active']:,}/{counts['planned']:,} 名がログイン済み")
-            lines += [f"  要対応 職員番号 {one['staff_number']}：{one['reason']}" for one in found.stuck]
-            emit(found.as_json(), "\n".join(lines), as_json)
-            return 0
-
-        run(main)
-
-    @onboard.command()
     def handouts(
         plan: PlanFile,
         out: Annotated[Path | None, typer.Option(metavar="DIR", help="配付資料の書き出し先。")] = None,
@@ -247,6 +217,8 @@ def register(app: typer.Typer) -> None:
             return 0
 
         run(main)
+
+    register_activation(onboard)
 
 
 def _apply_text(result: ApplyResult) -> str:

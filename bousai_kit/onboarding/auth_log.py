@@ -24,10 +24,11 @@ from bousai_kit.logs.talk import login_of
 if TYPE_CHECKING:
     from bousai_kit.logs.archive import Archive, Piece
 
-__all__ = ["COLUMNS", "REASONS", "AuthLog", "Login", "pull_logins", "read_auth"]
+__all__ = ["COLUMNS", "REASONS", "SLACK", "AuthLog", "Login", "pull_logins", "read_auth"]
 
 SERVICE = "auth"
 KEPT = timedelta(days=180)  # by the platform
+SLACK = timedelta(minutes=10)  # by which the kit's clock and the platform's may differ
 OVERLAP = timedelta(days=1)  # asked for again: rows may appear late
 Fetch = Callable[[datetime, datetime], Awaitable[bytes]]
 
@@ -205,7 +206,7 @@ async def pull_logins(archive: Archive, fetch: Fetch | None, *, clock: Clock, si
     A log that is refused, not there, or cannot be read is a note, no error: everything else can be counted.
     """
     now = clock.now()
-    since = min(max(since, now - KEPT), now - timedelta(seconds=1))
+    since = min(max(since - SLACK, now - KEPT), now - timedelta(seconds=1)).replace(microsecond=0)
     notes: list[str] = []
     refused = False
     if fetch is not None:

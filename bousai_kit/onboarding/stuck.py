@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bousai_kit.onboarding.auth_log import Login, reason_label
+from bousai_kit.onboarding.auth_log import SLACK, Login, reason_label
 from bousai_kit.onboarding.facts import Expected, Facts
 from bousai_kit.onboarding.tenant_view import Member
 
@@ -15,7 +15,6 @@ __all__ = ["EXPIRES", "REASONS", "STUCK_AFTER", "Case", "find_case", "give_to", 
 
 STUCK_AFTER = timedelta(days=3)
 EXPIRES = timedelta(days=30)
-SLACK = timedelta(minutes=10)  # by which the kit's clock and the platform's may differ
 FAILURES = 3  # of somebody in use: fewer happen to everybody
 REASONS: Mapping[str, str] = {  # code -> as filters and counts say it
     "no_account": "アカウントがない",
