@@ -205,16 +205,20 @@ class Turns:
     async def hold(
         self, keys: Sequence[Hashable], *, rest_s: float = 0.0, rest_key: Hashable = None
     ) -> AsyncIterator[None]:
-        """Hold all keys; before that, wait until `rest_s` seconds after the last that rested by this key."""
+        """Hold all keys; before that, wait until `rest_s` seconds after the last that rested by this key.
+
+        Whoever rests holds nobody up but those who rest by the same key.
+        """
         async with contextlib.AsyncExitStack() as stack:
-            for key in sorted(set(keys), key=repr):  # one order for all: no two wait for each other
-                await stack.enter_async_context(self._one(key))
-            if rest_s:
+            if rest_s:  # always before the keys, so that no two wait for each other
+                await stack.enter_async_context(self._one(("rest", rest_key)))
                 ended = self._ended.get(rest_key)
                 if ended is not None:
                     wait = ended + rest_s - self._clock.monotonic()
                     if wait > 0:
                         await self._clock.sleep(wait + _EPSILON_S)
+            for key in sorted(set(keys), key=repr):  # one order for all
+                await stack.enter_async_context(self._one(key))
             try:
                 yield
             finally:

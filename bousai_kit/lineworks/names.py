@@ -51,4 +51,6 @@ async def held(turn: Turn, *, turns: Turns, names: MemberNames) -> AsyncIterator
         async with turns.hold((*turn.keys, *keys), rest_s=turn.rest_s, rest_key=turn.rest_key):
             if keys >= {("user", each) for name in turn.members for each in names.of(name)}:
                 yield  # else a name was learned meanwhile
+                for each in turn.named:
+                    names.same(each)
                 return

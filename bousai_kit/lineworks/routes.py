@@ -185,6 +185,8 @@ class Turn:
         Names of members that it writes (userId, login id, ``externalKey:…``).
     one_member : bool
         Those names are all of one member (a creation).
+    named : tuple of tuple of str
+        Names that mean the same member each, once it is done.
     rest_s : float
         It leaves so long after the last that rested by `rest_key` has ended.
     """
@@ -192,6 +194,7 @@ class Turn:
     keys: tuple[Hashable, ...] = ()
     members: tuple[str, ...] = ()
     one_member: bool = False
+    named: tuple[tuple[str, ...], ...] = ()
     rest_s: float = 0.0
     rest_key: Hashable = None
 
@@ -287,9 +290,13 @@ def _member_turn(rest: list[str], body: Any) -> Turn | None:
         return Turn(members=tuple(names_of(body)), one_member=True)
     if rest == ["external-keys"]:
         entries = body.get("users") if isinstance(body, Mapping) else None
-        ids = [e.get("id") for e in entries if isinstance(e, Mapping)] if isinstance(entries, list) else []
-        return Turn(members=tuple(each for each in ids if isinstance(each, str) and each))
-    return None if len(rest) == 1 and rest[0] in _FOR_ALL else Turn(members=(rest[0],))
+        names = [names_of(entry) for entry in entries] if isinstance(entries, list) else []
+        named = tuple(tuple(each) for each in names if len(each) > 1)
+        return Turn(members=tuple(name for each in names for name in each), named=named)
+    if len(rest) == 1 and rest[0] in _FOR_ALL:
+        return None
+    renamed = names_of(body) if len(rest) == 1 or rest[1] == "move" else []
+    return Turn(members=(rest[0], *renamed))
 
 
 def check_count(operation: str, params: Mapping[str, Any] | None) -> None:

@@ -231,6 +231,43 @@ def test_a_creation_by_hand_ties_the_names_together() -> None:
     assert seen[0].method == "POST"
 
 
+def test_a_new_key_or_login_is_the_member_as_well() -> None:
+    """While it is being given, and from then on: the answer (204) does not tell."""
+    renamed = {"userExternalKey": "NEW", "email": "s0002@city-demo"}
+    one_at_a_time(
+        lambda client: [
+            client.users.patch("u1", renamed),
+            client.users.patch("externalKey:NEW", {"task": "1"}),
+            client.users.patch("s0002@city-demo", {"task": "2"}),
+        ],
+        answer=(200, {"userId": "u1", **renamed}),
+    )
+    moved = {"domainId": 10000002, **renamed}
+    one_at_a_time(
+        lambda client: [
+            client.call("POST", "/users/u1/move", json=moved),
+            client.users.patch("externalKey:NEW", {"task": "1"}),
+            client.users.patch("s0002@city-demo", {"task": "2"}),
+        ],
+        answer=(200, {"userId": "u1", **renamed}),
+    )
+
+    async def use(client: LineWorksClient, wire: Wire) -> None:
+        await asyncio.gather(
+            client.users.set_external_keys({"u1": "NEW", "u2": None}),
+            client.users.patch("externalKey:NEW", {"task": "1"}),
+        )
+        await asyncio.gather(
+            client.users.patch("u1", {"task": "2"}),
+            client.users.patch("externalKey:NEW", {"task": "3"}),
+        )
+
+    error, wire = run(use, wire={"latency_s": 0.5})
+    assert error is None
+    assert len(wire.seen) == 4
+    assert wire.peak == 1
+
+
 def test_names_learned_by_any_client_of_the_domain_count_for_all() -> None:
     """Two clients of one account, and one with other scopes: one budget, one turn, names known to all."""
     clock = VirtualClock(START)
@@ -298,6 +335,24 @@ def test_log_downloads_of_all_clients_are_one_at_a_time() -> None:
     assert hosts == ["www.worksapis.com", "apis-storage.worksmobile.com"] * 4
     audits = [seen.at for seen in wire.seen if "audits" in seen.target]
     assert audits[1] - audits[0] >= 60
+
+
+def test_who_rests_between_audit_downloads_holds_up_no_other_log() -> None:
+    """A settlement needs the contents now, not after the minute that the next audit log has to wait."""
+
+    async def use(client: LineWorksClient, wire: Wire) -> None:
+        window = {"startTime": START, "endTime": START.replace(hour=1)}
+        audits = [
+            client.call("GET", "/audits/logs/download", params={"service": service, **window})
+            for service in ("auth", "admin", "bot")
+        ]
+        contents = client.call("GET", "/monitoring/message-contents/download", params=window)
+        await asyncio.gather(*audits, contents)
+
+    error, wire = run(use, wire={"latency_s": 2.0})
+    assert error is None
+    assert wire.peak == 1
+    assert ["audits" in seen.target for seen in wire.seen] == [True, False, True, True]
 
 
 def test_org_units_by_hand_rest_a_second() -> None:
