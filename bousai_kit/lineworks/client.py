@@ -288,6 +288,8 @@ class LineWorksClient:
                 self.gate.leave_unsent(entry)
             elif isinstance(outcome, Fate):
                 self.gate.leave_lost(entry)
+                if ask.method != "GET":
+                    self._memory.wrote()  # perhaps, also when nobody waits for it any more
             else:
                 limits = read_limits(outcome.headers)
                 if isinstance(outcome, Received) and outcome.status == 429:
@@ -308,7 +310,7 @@ class LineWorksClient:
             return action
         if outcome.page and outcome.status < 300:  # a login page says nothing about the request
             return Action.FAIL if ask.safe else Action.UNKNOWN
-        if outcome.status == 404 and ask.method == "DELETE" and tries.maybe_done:
+        if outcome.status == 404 and ask.method == "DELETE" and tries.maybe_done and not outcome.page:
             outcome.status, outcome.content = 204, b""  # an earlier try did it
             return Action.DONE
         action = judge_answer(outcome.status, safe=ask.safe, tries=tries, patience=patience)

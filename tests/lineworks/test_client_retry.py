@@ -250,6 +250,9 @@ def test_a_delete_that_was_done_by_an_earlier_try_is_done() -> None:
     assert isinstance(error, NotFound)
     error, _ = run(delete, script(httpx.ConnectError, sample("refusal/404")))
     assert isinstance(error, NotFound)  # the first try never left
+    page = httpx.Response(404, content=b"<html>", headers={"Content-Type": "text/html"})
+    error, _ = run(delete, script(httpx.ReadTimeout, page))
+    assert isinstance(error, NotFound)  # a proxy spoke: it does not know what the first try did
 
 
 def test_after_all_repeats_the_error_says_how_it_stands() -> None:

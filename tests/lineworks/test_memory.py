@@ -67,6 +67,28 @@ def test_also_when_it_is_unknown_whether_something_was_written() -> None:
     assert [seen.method for seen in wire.seen] == ["GET", "POST", "GET"]
 
 
+def test_also_when_nobody_waited_for_the_write_to_end() -> None:
+    """Somebody pressed stop in the moment of sending: the member may be there, so it is looked up anew."""
+
+    async def reply(seen: Seen) -> Any:
+        if seen.method == "GET":
+            return sample("refusal/404") if seen.number == 1 else (200, {"userId": "u9"})
+        await asyncio.Event().wait()
+
+    async def use(client: LineWorksClient, wire: Wire) -> None:
+        assert await look(client) == "absent"
+        stopped = asyncio.create_task(client.users.create({"email": "s0009@city-demo"}))
+        await wire.clock.sleep(1.0)
+        stopped.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopped
+        assert await look(client) == "there"
+
+    error, wire = run(use, reply)
+    assert error is None
+    assert [seen.method for seen in wire.seen] == ["GET", "POST", "GET"]
+
+
 def test_a_look_up_that_a_write_overtook_is_not_remembered() -> None:
     """The 404 was decided before the write was done; it says nothing of the time after it."""
     clock = VirtualClock(START)
