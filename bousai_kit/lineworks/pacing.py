@@ -46,6 +46,7 @@ the first answer's headers, so that Free (60) needs no setting."""
 KNOWN_GAPS_S: Mapping[str, float] = {
     "orgunits.create": 1.0,
     "orgunits.patch": 1.0,
+    "orgunits.replace": 1.0,
     "orgunits.move": 1.0,
     "orgunits.delete": 1.0,
     "audit.download": 60.0,
