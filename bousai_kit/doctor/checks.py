@@ -126,7 +126,7 @@ class Examination:
                 lines.append(f"        → {check.hint}")
         if self.unseen:
             waiting = "、".join(dict.fromkeys(check.label.partition("（")[0] for check in self.unseen))
-            lines.append(f"未確認  {len(self.unseen)} 項目は、要対応を直すと確認できます（{waiting}）。")
+            lines.append(f"未確認  {len(self.unseen)} 項目は、「要対応」を直すと確認できます（{waiting}）。")
         if not self.ok:
             lines.append(f"対応が必要な項目が {len(self.wrong)} 件あります。")
         lines.append(self.next_step)

@@ -48,6 +48,7 @@ PURPOSES = {
     "board": "掲示板",
 }
 OPTIONAL_SCOPES = ("board",)
+_PAID_SCOPES = ("directory", "audit.read", "monitoring.read")
 _LOG_ACCESS = (
     "サービスアカウントでログを取得できる契約プランかどうかを確認し、"
     "スコープ「audit.read」「monitoring.read」が選ばれているかを Developer Console で確認してください。"
@@ -225,13 +226,20 @@ class TenantChecks:
                     "Developer Console でスコープ「directory」が、"
                     "管理者画面で役職を使う設定が有効かを確認してください。",
                 )
+            if isinstance(error, PermissionDenied):  # the token carries the scope: it is not what is missing
+                raise Trouble(
+                    f"スコープ「{name}」はありますが、読み取りを断られました（{error.status}）。",
+                    "BOUSAI_DOMAIN_ID が Developer Console の Domain ID と同じかを確認し、"
+                    "同じなら、サービスアカウントの権限を管理者に確認してください。",
+                )
             raise self._lacking(name)
         raise _busy(error) or error
 
     def _lacking(self, name: str) -> Trouble:
         return Trouble(
             f"アプリにスコープ「{name}」がありません（{PURPOSES[name]}に必要です）。",
-            f"Developer Console の API 2.0 でアプリを開き、「OAuth Scopes」に「{name}」を追加してください。",
+            f"Developer Console の API 2.0 でアプリを開き、「OAuth Scopes」に「{name}」を追加してください。"
+            + ("選べないときは、契約プランを確認してください。" if name in _PAID_SCOPES else ""),
         )
 
     # -- bot ------------------------------------------------------------------------------------------
@@ -322,7 +330,8 @@ class TenantChecks:
         if clock.monotonic() - _audited.get(turns, -AUDIT_REST_S) >= AUDIT_REST_S:
             await self._export("監査ログ", self.client.audit.download(service="auth", since=since, until=now))
             _audited[turns] = clock.monotonic()
-        return "監査ログとトーク内容のログを取得できました。"
+            return "監査ログとトーク内容のログを取得できました。"
+        return "トーク内容のログを取得できました（監査ログは、1 分以内に確認済みのため省きました）。"
 
     async def _export(self, what: str, download: Awaitable[bytes]) -> None:
         try:
