@@ -11,11 +11,11 @@ import traitlets as tl
 
 from bousai_kit.errors import GuardError, InputError
 from bousai_kit.panels.base import Report, remembered
+from bousai_kit.panels.onboarding_activation import ENOUGH_RATE, ActivationModel, curve_html
 from bousai_kit.panels.onboarding_console import ConsoleSteps
 from bousai_kit.panels.view import Panel
 
 if TYPE_CHECKING:
-    from bousai_kit.onboarding.activation import Status
     from bousai_kit.onboarding.apply import ApplyResult
     from bousai_kit.onboarding.items import Plan
     from bousai_kit.roster import Check
@@ -23,14 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["OnboardingModel", "OnboardingPanel"]
 
-ENOUGH_RATE = 0.9
-LONGEST_WAIT_S = 24 * 3600.0
-LOOK_EVERY_S = 1800.0
 WORD = "登録"
 LARGEST_UPLOAD = 50 << 20
 
 
-class OnboardingModel(ConsoleSteps):
+class OnboardingModel(ActivationModel, ConsoleSteps):
     """What has been chosen, what was found, what may be done next.
 
     Attributes
@@ -52,7 +49,6 @@ class OnboardingModel(ConsoleSteps):
     checked = tl.Any(None)
     plan = tl.Any(None)
     result = tl.Any(None)
-    status = tl.Any(None)
     handouts = tl.List(tl.Unicode())
 
     def __init__(self, bench: Workbench, *, roster: str = "", orgunits: str = "") -> None:
@@ -82,11 +78,6 @@ class OnboardingModel(ConsoleSteps):
     @tl.observe("checked", "plan", "result", "status", "handouts", "confirmed")
     def _changed(self, _: Any) -> None:
         self.refresh()
-
-    @property
-    def needs_word(self) -> bool:
-        """What is done here reaches real people: the confirmation is typed."""
-        return not self.bench.in_sandbox
 
     def confirm(self) -> None:
         """Agree to the plan that is shown.
@@ -229,36 +220,9 @@ class OnboardingModel(ConsoleSteps):
             await destroy_secret(plan, ledger=self.bench.ledger, home=self.bench.home)
         self.refresh()
 
-    async def look(self) -> Status:
-        """Count who has logged in."""
-        from bousai_kit.clock import in_thread
-        from bousai_kit.onboarding import onboarding_status
-        from bousai_kit.roster import read_roster
-
-        bench, path = self.bench, self._path(self.roster_path)
-        roster = None if path is None else await in_thread(bench.clock, lambda: read_roster(path))
-        found = await onboarding_status(bench.client, bench.ledger, domain_id=bench.domain_id, roster=roster)
-        self.status = found
-        return found
-
-    async def wait_for_logins(self) -> Status:
-        """Look again and again until most have logged in (or a day is over, or somebody stops it)."""
-        clock = self.bench.clock
-        until = clock.monotonic() + LONGEST_WAIT_S
-        found = await self.look()
-        while found.login_rate < ENOUGH_RATE and clock.monotonic() < until and not self.stop_event.is_set():
-            self.tell(found.active, found.created, "ログインを待っています…")
-            await clock.sleep(LOOK_EVERY_S)
-            found = await self.look()
-        self.tell(0, 0)
-        return found
-
-    async def hurry(self) -> Status:
-        """Practice only: let the simulated staff log in now, as if a day had passed."""
-        from bousai_kit.rehearsal import let_everybody_log_in
-
-        await let_everybody_log_in(self.bench)
-        return await self.look()
+    def roster_or_none(self) -> Path | None:
+        """Path of the chosen roster."""
+        return self._path(self.roster_path)
 
     # -- words --------------------------------------------------------------------------------------------
 
@@ -309,9 +273,11 @@ class OnboardingModel(ConsoleSteps):
         return "まだの人に声を掛け、しばらくしてから「ログイン状況を見る」を押してください。"
 
     def as_html(self) -> str:
-        from bousai_kit.panels.onboarding_tables import counts_table, status_table
+        from bousai_kit.panels.onboarding_tables import counts_table, funnel_html, status_table
 
-        tables = counts_table(self.plan) + status_table(self.status)
+        tables = counts_table(self.plan) + funnel_html(self.status) + status_table(self.status)
+        if self.status is not None:
+            tables += curve_html(self.curve_png, self.status.curve.alt())
         return super().as_html() + f"<div class='bk'>{tables}</div>"
 
 

@@ -10,6 +10,7 @@ from bousai_kit.panels.base import esc, table_html
 if TYPE_CHECKING:
     from bousai_kit.onboarding.activation import Status
     from bousai_kit.onboarding.apply import ApplyResult
+    from bousai_kit.onboarding.invitations import Invitations, InviteResult
     from bousai_kit.onboarding.items import Plan
     from bousai_kit.roster import Check
 
@@ -17,10 +18,13 @@ __all__ = [
     "changes_table",
     "check_table",
     "counts_table",
+    "funnel_html",
     "group_table",
+    "invitations_table",
     "posts_table",
     "result_table",
     "status_table",
+    "stuck_table",
 ]
 
 _PRIVATE = {"last_name", "first_name", "last_kana", "first_kana", "phone", "login_id"}
@@ -151,28 +155,109 @@ def result_table(result: ApplyResult | None) -> str:
     return text
 
 
-def status_table(status: Status | None) -> str:
-    """The funnel, in all and by device."""
+_STAGES = (
+    ("planned", "対象"),
+    ("created", "登録済み"),
+    ("invited", "案内済み（配付資料・招待メール）"),
+    ("active", "ログイン済み"),
+    ("reachable", "Bot の反応あり"),
+)
+
+
+def funnel_html(status: Status | None) -> str:
+    """Stage by stage, with a bar each; the numbers say the same."""
     if status is None:
         return ""
-    header = ("端末", "対象", "登録済み", "ログイン済み", "ログイン率", "Bot の反応あり")
+    rows = []
+    for name, label in _STAGES:
+        count: int = getattr(status, name)
+        share = count / status.planned if status.planned else 0.0
+        bar = f"<div style='background:#0b57a4;height:1em;width:{100 * min(1.0, share):.1f}%'></div>"
+        rows.append(
+            f"<tr><th scope='row'>{esc(label)}</th><td class='bk-n'>{count:,}</td>"
+            f"<td class='bk-n'>{share:.0%}</td><td style='width:22em' aria-hidden='true'>{bar}</td></tr>"
+        )
+    notes = list(status.notes)
+    if status.uninvited:
+        notes.insert(
+            0,
+            f"ログイン済みのうち {status.uninvited:,} 名は、案内（配付資料・招待メール）の記録がありません。",
+        )
+    said = "".join(f"<p>注意：{esc(note)}</p>" for note in notes)
+    return (
+        f"<table class='bk-table'><caption>どこまで進んだか（対象 {status.planned:,} 名）</caption>"
+        "<thead><tr><th scope='col'>段階</th><th scope='col'>人数</th><th scope='col'>割合</th>"
+        f"<th scope='col'>対象に対する割合の棒</th></tr></thead><tbody>{''.join(rows)}</tbody></table>{said}"
+    )
+
+
+def status_table(status: Status | None, *, stuck: bool = True) -> str:
+    """The funnel, in all and by device; with `stuck` also who needs help."""
+    if status is None:
+        return ""
+    header = ("端末", "対象", "登録済み", "案内済み", "ログイン済み", "ログイン率", "Bot の反応あり")
     groups = [("全員", status.as_json()), *status.by_device_os.items()]
     rows = [
         (
             name,
             counts["planned"],
             counts["created"],
+            counts["invited"],
             counts["active"],
             f"{counts['active'] / counts['created']:.0%}" if counts["created"] else "－",
             counts["reachable"],
         )
         for name, counts in groups
     ]
-    text = table_html("ログインの状況", header, rows)
-    if status.stuck:
-        stuck = [(one["staff_number"], one["reason"]) for one in status.stuck]
-        text += table_html("対応が必要な人", ("職員番号", "理由"), stuck)
-    return text
+    return table_html("ログインの状況", header, rows) + (stuck_table(status) if stuck else "")
+
+
+def stuck_table(status: Status | None, code: str = "") -> str:
+    """Who needs help, why, what to do and whom to ask; only one reason when a code is given."""
+    from bousai_kit.onboarding.stuck import REASONS
+
+    if status is None:
+        return ""
+    found = [one for one in status.stuck if code in ("", one["code"])]
+    if not found:
+        return "<p>いま対応が必要な人はいません。</p>"
+    rows = [
+        (
+            one["staff_number"],
+            one["ward"] or one["bureau"],
+            one["reason"],
+            one["todo"],
+            one["give_to"] or "（名簿に連絡員がいません）",
+        )
+        for one in found
+    ]
+    caption = f"対応が必要な人（{REASONS[code] if code else 'すべて'}、{len(found):,} 名）"
+    return table_html(caption, ("職員番号", "区・局", "理由", "すること", "渡す相手（職員番号）"), rows)
+
+
+def invitations_table(planned: Invitations | None, result: InviteResult | None) -> str:
+    """Whom a mail would reach, who gets none and what to do instead; or how the sending ended."""
+    text = ""
+    if result is not None:
+        text = f"<p>招待メールを {len(result.sent):,} 名に送りました。</p>"
+        failed = [(one["staff_number"], one["reason"]) for one in (*result.failed, *result.unknown)]
+        if failed:
+            text += table_html("送れなかった、または届いたか分からない人", ("職員番号", "理由"), failed)
+        if result.elsewhere:
+            text += f"<p>{len(result.elsewhere):,} 名には、別の画面が今日送っています。</p>"
+        if result.left:
+            text += f"<p>{result.left:,} 名が残っています。もう一度調べて、続けてください。</p>"
+    if planned is None:
+        return text
+    text += f"<p>いま招待メールを送れる人：{len(planned.invitees):,} 名（1 人 1 日 1 通まで）</p>"
+    rows = [
+        (one["staff_number"], one["reason"], one["todo"])
+        for one in planned.others
+        if one["code"] != "logged_in"
+    ]
+    return text + (
+        table_html("招待メールを送らない人", ("職員番号", "理由", "すること"), rows) if rows else ""
+    )
 
 
 def group_table(status: Status | None, by: str) -> str:
@@ -182,8 +267,8 @@ def group_table(status: Status | None, by: str) -> str:
     label = {"ward": "区", "bureau": "局"}[by]
     groups: Mapping[str, Mapping[str, int]] = getattr(status, f"by_{by}")
     rows = [
-        (name, counts["planned"], counts["active"], counts["pending"], counts["reachable"])
+        (name, *(counts[key] for key in ("planned", "invited", "active", "pending", "reachable")))
         for name, counts in groups.items()
     ]
-    header = (label, "対象", "ログイン済み", "登録待ち", "Bot の反応あり")
+    header = (label, "対象", "案内済み", "ログイン済み", "登録待ち", "Bot の反応あり")
     return table_html(f"{label}ごとのログインの状況", header, rows)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 
 from bousai_kit.panels.base import esc, guarded
+from bousai_kit.panels.onboarding_activation import ActivationView
 from bousai_kit.panels.onboarding_console import ConsoleFold
 from bousai_kit.panels.onboarding_tables import (
     changes_table,
@@ -15,7 +16,6 @@ from bousai_kit.panels.onboarding_tables import (
     counts_table,
     posts_table,
     result_table,
-    status_table,
 )
 from bousai_kit.panels.view import PanelView, button, field
 
@@ -58,15 +58,14 @@ class OnboardingView(PanelView):
             guarded(model, model.end_secret, job="end"),
             hint="初期パスワードを二度と出せなくします。印刷して渡し終えてから押してください。",
         )
-        self.look = button("ログイン状況を見る", guarded(model, model.look, job="logins"))
-        self.hurry = button(
-            "練習用：全員にログインしてもらう",
-            guarded(model, model.hurry, job="logins"),
-            hint="サンドボックスの職員が、1 日たったものとしてログインします",
+        self.activation = ActivationView(model)
+        self.look, self.hurry, self.status = (
+            self.activation.look,
+            self.activation.hurry,
+            self.activation.status,
         )
-        self.hurry.layout.display = "block" if model.bench.in_sandbox and not model.unattended else "none"
         self.checked, self.counts, self.changes = ipw.HTML(), ipw.HTML(), ipw.HTML()
-        self.result, self.files, self.status = ipw.HTML(), ipw.HTML(), ipw.HTML()
+        self.result, self.files = ipw.HTML(), ipw.HTML()
         self.details = ipw.Accordion(
             children=[self.changes], titles=("ポストと一人ずつの内容",), selected_index=None
         )
@@ -94,8 +93,7 @@ class OnboardingView(PanelView):
             ipw.HBox([self.pages, self.end]),
             self.files,
             _title("5. ログインを見届ける"),
-            ipw.HBox([self.look, self.hurry]),
-            self.status,
+            self.activation,
         ]
         super().__init__(model, body)
         ipw.link((model, "roster_path"), (self.roster, "value"))
@@ -107,7 +105,7 @@ class OnboardingView(PanelView):
         self.agree.observe(self._agreed, "value")
         self.upload.observe(self._uploaded, "value")
         model.observe(self._able, ["busy", "blockers", "checked", "plan", "leavers"])
-        model.observe(self._shown, ["checked", "plan", "result", "status", "handouts"])
+        model.observe(self._shown, ["checked", "plan", "result", "handouts"])
         self._able()
         self._shown()
 
@@ -134,7 +132,7 @@ class OnboardingView(PanelView):
         self.plan.disabled = busy or model.checked is None or not model.checked.ok
         self.agree.disabled = busy or model.plan is None
         self.apply.disabled = busy or bool(model.blockers)
-        self.pages.disabled = self.end.disabled = self.look.disabled = self.hurry.disabled = busy
+        self.pages.disabled = self.end.disabled = busy
         self.max_leavers.layout.display = "flex" if model.leavers == "suspend" else "none"
         why = model.blockers[0] if model.blockers and not busy and model.plan is not None else ""
         self.why.value = f"<div class='bk'><p>{esc(why)}</p></div>" if why else ""
@@ -147,7 +145,6 @@ class OnboardingView(PanelView):
             (self.changes, posts_table(model.plan) + changes_table(model.plan)),
             (self.result, result_table(model.result)),
             (self.files, "".join(f"<p>配付資料：{esc(path)}</p>" for path in model.handouts)),
-            (self.status, status_table(model.status)),
         ):
             widget.value = f"<div class='bk'>{content}</div>" if content else ""
         self.details.layout.display = "block" if self.changes.value else "none"
