@@ -10,6 +10,7 @@ import typer
 from . import Bar, Json, Yes, bench_for_cli, confirm, emit, note, run
 from .onboard_activation import register_activation
 from .onboard_console import register_console
+from .onboard_handouts import register_handouts
 from .plan_text import plan_lines, plan_text
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ def register(app: typer.Typer) -> None:
                 help="訓練で使うトークルーム。auto: 個別送信では時間がかかる人数のときに作ります。",
             ),
         ] = "auto",
+        passwords: Annotated[
+            str,
+            typer.Option(
+                metavar="admin|member",
+                help="初期パスワードの渡し方。admin: 全員に紙で配ります（メールは出ません）。member: 私用"
+                "メールのある人には、実行と同時に招待メールが送られます。",
+            ),
+        ] = "admin",
         out: Annotated[Path | None, typer.Option(metavar="PLAN.json", help="計画の書き出し先。")] = None,
         as_json: Json = False,
     ) -> None:
@@ -70,6 +79,9 @@ def register(app: typer.Typer) -> None:
         if rooms not in ("auto", "always", "never"):
             raise typer.BadParameter("auto、always、never のどれかを指定してください", param_hint="--rooms")
 
+        if passwords not in ("admin", "member"):
+            raise typer.BadParameter("admin か member を指定してください", param_hint="--passwords")
+
         async def main() -> int:
             from ..onboarding import build_plan, prepare_plan, save_plan
             from ..roster import read_roster, require_ok
@@ -78,7 +90,8 @@ def register(app: typer.Typer) -> None:
             people = require_ok(read_roster(roster, orgunits=orgunits))
             async with bench_for_cli() as bench:
                 view = await tenant_on(bench)
-                made = build_plan(people, view, leavers=leavers, max_leavers=max_leavers, rooms=rooms)
+                given: dict[str, Any] = {"leavers": leavers, "max_leavers": max_leavers, "rooms": rooms}
+                made = build_plan(people, view, passwords=passwords, **given)
                 document = made.as_json()
                 if out is not None:
                     made = prepare_plan(made, bench.home)
@@ -121,6 +134,9 @@ def register(app: typer.Typer) -> None:
             made = load_plan(plan)
             async with bench_for_cli() as bench:
                 question = "\n".join([f"接続先：{bench.settings.profile}", *plan_lines(made)])
+                if yes or bench.in_sandbox:  # nobody is asked, so that it is said at least
+                    for sentence in made.password_notes():
+                        note(sentence)
                 confirm(question, yes=yes or bench.in_sandbox)
                 bar = Bar("登録", made.calls)
                 try:
@@ -171,53 +187,7 @@ def register(app: typer.Typer) -> None:
 
         run(main)
 
-    @onboard.command()
-    def handouts(
-        plan: PlanFile,
-        out: Annotated[Path | None, typer.Option(metavar="DIR", help="配付資料の書き出し先。")] = None,
-        destroy: Annotated[
-            bool, typer.Option("--destroy", help="配付後に、初期パスワードの元になる秘密を破棄します。")
-        ] = False,
-        single: Annotated[bool, typer.Option("--single", help="1 人 1 ファイルの zip にします。")] = False,
-        as_json: Json = False,
-    ) -> None:
-        """配付資料（1 人 1 ページ、初期パスワードと QR コード）を作ります。"""
-        if out is None and not destroy:
-            raise typer.BadParameter("--out か --destroy を指定してください", param_hint="--out / --destroy")
-
-        async def main() -> int:
-            from ..onboarding import destroy_secret, handouts_for_plan, load_plan
-
-            made = load_plan(plan)
-            document: dict[str, Any] = {"files": [], "pages": 0}
-            lines = []
-            async with bench_for_cli(offline=True) as bench:
-                if out is not None:
-                    bar = Bar("配付資料", len(made.creates))
-                    written = await handouts_for_plan(
-                        made,
-                        ledger=bench.ledger,
-                        home=bench.home,
-                        out=out,
-                        font=bench.settings.font,
-                        single=single,
-                        progress=bar.update,
-                    )
-                    bar.close()
-                    document |= written.handouts.as_json()
-                    lines += [f"{written.handouts.pages:,} ページを作りました。", *document["files"]]
-                    if written.not_created:
-                        note(f"アカウントがまだない {written.not_created:,} 名のページはありません。")
-                    if not written.applied and written.handouts.pages:
-                        note("この計画はまだ実行されていません。配付は onboard apply の後にしてください。")
-                if destroy:
-                    document["destroyed"] = await destroy_secret(made, ledger=bench.ledger, home=bench.home)
-                    lines.append("初期パスワードの元になる秘密を破棄しました。")
-            emit(document, "\n".join(lines), as_json)
-            return 0
-
-        run(main)
-
+    register_handouts(onboard)
     register_activation(onboard)
 
 

@@ -73,15 +73,27 @@ class Here:
         return f"記録 {found.events} 件、改ざんは見つかりません。"
 
     async def secrets(self) -> str:
-        plans = self.bench.home / "plans"
-        waiting = sorted(plans.glob("*.secret")) if plans.is_dir() else []
+        from bousai_kit.onboarding.slips import handout_files, waiting_secrets
+
+        bench = self.bench
+        waiting = await waiting_secrets(bench.ledger, bench.home, now=bench.clock.now())
+        files = handout_files(bench.home)
+        said = []
         if waiting:
-            return (
-                f"初期パスワードの元になる秘密が {len(waiting)} 件残っています。配付が済んだら "
-                "`bousai onboard handouts PLAN.json --destroy` で破棄してください"
-                "（管理者画面のファイルの分は `bousai onboard console --destroy`）。"
+            days = [one.age.days for one in waiting if one.age is not None]
+            oldest = f"（最も古いものは {max(days):,} 日前）" if days else ""
+            said.append(
+                f"初期パスワードの元になる秘密が {len(waiting)} 件残っています{oldest}。配付が済んだら "
+                "`bousai onboard handouts PLAN.json --destroy` で破棄してください。"
             )
-        return "残っている初期パスワードの秘密はありません。"
+        if files:
+            shown = "、".join(str(path) for path in files[:3])
+            more = f" ほか {len(files) - 3:,} 個" if len(files) > 3 else ""
+            said.append(
+                f"初期パスワードの載った配付資料が残っています（{shown}{more}）。"
+                "配付が済んだら削除してください（--destroy に --delete-files を付けると一緒に削除します）。"
+            )
+        return "".join(said) or "残っている初期パスワードの秘密はありません。"
 
     async def home(self) -> str:
         return await in_thread(self.bench.clock, functools.partial(_home, self.bench.settings))

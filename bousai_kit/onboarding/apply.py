@@ -202,7 +202,7 @@ def _check_journal(plan: Plan, journal: Journal, digest: str) -> None:
 
 def _check_secret(plan: Plan, journal: Journal, secret: PlanSecret) -> bool:
     """Whoever is still to be created can get a password here; True: the secret has yet to be made."""
-    steps = [f"user.create:{one.person.staff_number}" for one in plan.creates]
+    steps = [f"user.create:{one.person.staff_number}" for one in plan.on_paper]
     if all(journal.done(step) for step in steps):
         return False
     if journal.secret_ended or any(journal.state(step) is not None for step in steps):
@@ -233,6 +233,8 @@ def _people(plan: Plan, stream: str) -> Iterator[NewEvent]:
             "bureau": person.bureau,
             "hq_role": person.hq_role,
         }
+        if item.action == "create":
+            body["passwords"] = "member" if plan.by_mail(person) else "admin"
         number = person.staff_number
         yield NewEvent(stream, "apply.person", number, body, once=f"{stream}|person|{number}")
 

@@ -23,9 +23,19 @@ _NAMES = ("last_name", "first_name", "last_kana", "first_kana")
 
 
 def build_user(
-    person: Person, *, domain_id: int, unit_id: str, position_id: str | None, password: str
+    person: Person, *, domain_id: int, unit_id: str, position_id: str | None, password: str | None
 ) -> dict[str, Any]:
-    """Body of ``POST /users``: an ADMIN password, no mail."""
+    """Body of ``POST /users``.
+
+    Parameters
+    ----------
+    password : str or None
+        The initial one (``ADMIN``, no mail goes out); None: the person sets one from the invitation that the
+        platform mails at once (``MEMBER``).
+    """
+    config: dict[str, Any] = {"passwordCreationType": "MEMBER"}
+    if password is not None:
+        config = {"passwordCreationType": "ADMIN", "password": password, "changePasswordAtNextLogin": True}
     unit = {"orgUnitId": unit_id, "primary": True, "positionId": position_id}
     return {
         "domainId": domain_id,
@@ -33,11 +43,8 @@ def build_user(
         "userExternalKey": person.staff_number,
         "employeeNumber": person.staff_number,
         "userName": _user_name(person.last_name, person.first_name, person.last_kana, person.first_kana),
-        "passwordConfig": {
-            "passwordCreationType": "ADMIN",
-            "password": password,
-            "changePasswordAtNextLogin": True,
-        },
+        "passwordConfig": config,
+        **({"privateEmail": person.private_email} if password is None else {}),
         "locale": "ja_JP",
         "timeZone": "Asia/Tokyo",
         "organizations": [{"domainId": domain_id, "primary": True, "orgUnits": [unit]}],

@@ -43,7 +43,12 @@ Tell = Callable[[int, int, str], None]
 WORKERS = 16
 GIVEN_UP_S = 10.0  # an intent of another process that has no outcome after so long is looked into
 LOOK_AGAIN_S = 11.0  # the client does not ask again earlier
+MAIL_SURE_S = 600.0  # a create that mails the person is not sent again before it is certain to have been lost
 DENIED_IN_A_ROW = 5
+MAIL_UNSURE = (
+    "登録できたか確認できません。招待メールが二重に届かないよう、すぐには送り直しません。"
+    "10 分ほどたってから、もう一度実行してください。"
+)
 _FATAL = (AuthRejected, TransportFailed, ForeignLocation, ConfigError)
 
 
@@ -60,13 +65,13 @@ class Carrier:
         Steps not reached because of a stop.
     created : int
         Accounts made in this run.
+    refused : bool
+        The tenant's API does not let us make org units or people.
     """
 
     def __init__(
         self,
         journal: Journal,
-    refused : bool
-        The tenant's API does not let us make org units or people.
         *,
         clock: Clock,
         stop: asyncio.Event | None = None,
@@ -89,12 +94,12 @@ class Carrier:
         self._began = clock.monotonic()
         self._fatal: BousaiKitError | None = None
         self._denied = 0
+        self.refused = False
 
     @property
     def stopped(self) -> bool:
         """Somebody asked to stop."""
         return self._stop is not None and self._stop.is_set()
-        self.refused = False
 
     async def phase(self, title: str, steps: Iterable[Step], *, workers: int = WORKERS) -> None:
         """Carry out steps that do not depend on each other (with one worker: in their order).
@@ -184,6 +189,9 @@ class Carrier:
                 if found is not None:
                     await self._settled(step, found)
                     return True
+                if step.mails and age < MAIL_SURE_S:
+                    self._list(self.unknown, step, MAIL_UNSURE)
+                    return True
                 await self.journal.end(step.key, "settled_absent")
         return await self._try(step)
 
@@ -205,7 +213,7 @@ class Carrier:
                         await self._settled(step, found)
                         return True
                     if found is None and self.journal.states[step.key].status == "unknown":
-                        self._list(self.unknown, step, _said(error))
+                        self._list(self.unknown, step, MAIL_UNSURE if step.mails else _said(error))
                         return True
                 if again:
                     where = self.unknown if step.look is None else self.failed
@@ -237,7 +245,7 @@ class Carrier:
             found = await self._look(step, LOOK_AGAIN_S)
         except LineWorksError:
             return None  # stays unknown
-        if found is None:
+        if found is None and not step.mails:
             await self.journal.end(step.key, "settled_absent")
         return found
 
@@ -269,6 +277,8 @@ class Carrier:
         said = {"status": error.status, "code": error.code} if isinstance(error, ApiError) else {}
         await self.journal.end(step.key, "failed", reason=kind, **said)
         self._list(self.failed, step, _said(error))
+        if isinstance(error, PermissionDenied) and step.key.startswith(("user.create:", "orgunit.create:")):
+            self.refused = True
         self._raise_if_fatal(error)
 
     def _raise_if_fatal(self, error: LineWorksError) -> None:
@@ -277,8 +287,6 @@ class Carrier:
             raise error
 
     def _list(self, where: list[dict[str, Any]], step: Step, reason: str) -> None:
-        if isinstance(error, PermissionDenied) and step.key.startswith(("user.create:", "orgunit.create:")):
-            self.refused = True
         person = step.person
         where.append(
             {

@@ -1,175 +1,53 @@
-"""Hand-outs: one A5 page a person, with login id, initial password, QR code and steps for their device.
+"""Files of hand-outs: one PDF, PDFs in parts, or a zip of single pages.
 
-Initial passwords appear here and nowhere else: they are derived when the page is made and pass to the
-typesetter in memory. The words are a template that a city edits (``BOUSAI_HOME/handout_text.yaml``).
+Initial passwords appear here and nowhere else. Files come to their place whole, for their owner alone; large
+ones in parts, each typeset by a process of its own, since the typesetter gives back no memory.
 """
 
 from __future__ import annotations
 
-import io
-import json
+import contextlib
+import itertools
 import os
+import secrets
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from bousai_kit.errors import ConfigError
-from bousai_kit.settings.font import font_file
+from bousai_kit.onboarding.handout_pdf import Slip, make, make_elsewhere, pages_of
 
-__all__ = ["Handouts", "Slip", "load_text", "render_pdf", "write_handouts"]
+__all__ = ["PART", "Handouts", "sweep", "write_handouts"]
 
-_HERE = Path(__file__).parent
-_TEXT_KEYS = ("organisation", "title", "purpose", "issued_by", "help_desk", "privacy", "warning")
-_DEVICES = {"iOS": "iPhone・iPad", "Android": "Android"}
-
-
-@dataclass(frozen=True, slots=True)
-class Slip:
-    """What one page says.
-
-    Attributes
-    ----------
-    key : str
-        External key of the person; used in file names of single pages.
-    name, unit, position, login_id : str
-    device_os : str
-        ``iOS``, ``Android`` or anything else.
-    password : str
-        Initial password; empty where the person sets one from an invitation.
-    """
-
-    key: str
-    name: str = field(repr=False)
-    login_id: str = field(repr=False)
-    password: str = field(repr=False)
-    device_os: str = ""
-    unit: str = ""
-    position: str = ""
+PART = 500
+"""People in one file."""
+AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Handouts:
-    """What was written: ``handouts --json``."""
+    """What was written: ``handouts --json``.
+
+    Attributes
+    ----------
+    pages : int
+        Of people, one each.
+    covers : int
+        Of receipt lists.
+    """
 
     files: tuple[Path, ...]
     pages: int
+    covers: int = 0
 
     def as_json(self) -> dict[str, object]:
-        """Paths and the number of pages."""
-        return {"files": [str(path) for path in self.files], "pages": self.pages}
+        """Paths and the numbers of pages."""
+        return {"files": [str(path) for path in self.files], "pages": self.pages, "covers": self.covers}
 
 
-def load_text(home: Path | None = None) -> dict[str, Any]:
-    """Read the words of the pages: the city's own where there are any, else the packaged ones.
-
-    Raises
-    ------
-    ConfigError
-        The city's file cannot be read or lacks something.
-    """
-    import yaml
-
-    own = home / "handout_text.yaml" if home is not None else None
-    path = own if own is not None and own.is_file() else _HERE / "handout_text.yaml"
-    try:
-        text = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"配付資料の文面 {path.name} を読み取れません（{type(error).__name__}）。",
-            setting="handout_text.yaml",
-            hint="UTF-8 の YAML で保存してください。ファイルを消すと、標準の文面に戻ります。",
-        ) from None
-    problems = _problems(text)
-    if problems:
-        raise ConfigError(
-            f"配付資料の文面 {path.name} に不足があります: {'、'.join(problems)}。",
-            setting="handout_text.yaml",
-            hint="標準の文面（bousai_kit/onboarding/handout_text.yaml）を参考に直してください。",
-        )
-    return dict(text)
-
-
-def _problems(text: Any) -> list[str]:
-    if not isinstance(text, dict):
-        return ["項目がありません"]
-    found = [key for key in _TEXT_KEYS if not isinstance(text.get(key), str)]
-    for key in ("app_url", "steps"):
-        table = text.get(key)
-        if not isinstance(table, dict) or "other" not in table:
-            found.append(f"{key}.other")
-    steps = text.get("steps")
-    for device, rows in steps.items() if isinstance(steps, dict) else ():
-        if not isinstance(rows, list) or not all(isinstance(r, dict) and "text" in r for r in rows):
-            found.append(f"steps.{device}")
-    return found
-
-
-def _qr_svg(address: str) -> str:
-    import segno
-
-    buffer = io.BytesIO()
-    segno.make(address, error="m").save(buffer, kind="svg", scale=4, border=2, xmldecl=False)
-    return buffer.getvalue().decode("ascii")
-
-
-def _font_family(path: Path) -> str:
-    from matplotlib.font_manager import get_font
-
-    return str(get_font(str(path)).family_name)
-
-
-def render_pdf(slips: Sequence[Slip], *, text: Mapping[str, Any], font: Path | None = None) -> bytes:
-    """Typeset the pages.
-
-    Parameters
-    ----------
-    slips : sequence of Slip
-        One page each, in this order; at least one.
-    text : mapping
-        From `load_text`.
-    font : Path, optional
-        A font file in place of the packaged Noto Sans CJK JP (``BOUSAI_FONT``).
-
-    Returns
-    -------
-    bytes
-        A PDF with embedded fonts.
-    """
-    import typst
-
-    if not slips:
-        raise ValueError("no slips")
-    file = font_file(font)
-    family = _font_family(file)
-    codes: dict[str, str] = {}
-    pages = []
-    for slip in slips:
-        device = slip.device_os if slip.device_os in text["app_url"] else "other"
-        if device not in codes:
-            codes[device] = _qr_svg(str(text["app_url"][device]))
-        pages.append(
-            {
-                "number": slip.key,
-                "name": slip.name,
-                "unit": slip.unit,
-                "position": slip.position,
-                "login_id": slip.login_id,
-                "password": slip.password,
-                "os": slip.device_os,
-                "os_label": _DEVICES.get(slip.device_os, "パソコン・貸与端末"),
-                "qr": codes[device],
-            }
-        )
-    document = {"slips": pages, "text": text, "font": family, "mono": ["DejaVu Sans Mono", family]}
-    result: Any = typst.compile(  # type: ignore[misc]  # its stub leaves a type variable open
-        (_HERE / "handout.typ").read_bytes(),
-        font_paths=[str(file.parent)],
-        ignore_system_fonts=True,
-        sys_inputs={"data": json.dumps(document, ensure_ascii=False)},
-    )
-    return bytes(result)
+# -- files ------------------------------------------------------------------------------------------
 
 
 def write_handouts(
@@ -180,6 +58,8 @@ def write_handouts(
     font: Path | None = None,
     single: bool = False,
     passphrase: str | None = None,
+    covers: bool = False,
+    name: str = "handouts",
     progress: Callable[[int, int], None] | None = None,
 ) -> Handouts:
     """Write the pages below `out`, readable by their owner alone.
@@ -187,32 +67,98 @@ def write_handouts(
     Parameters
     ----------
     slips : sequence of Slip
+        People of one unit in a row.
     out : Path
         A folder; made when missing (0700).
     single : bool
         A zip of one PDF a person in place of one PDF for all.
     passphrase : str, optional
         Encrypt each PDF (AES-256) with it.
+    covers : bool
+        Receipt lists too, one or more a unit.
+    name : str
+        Of the file, without its ending; more than `PART` people are ``NAME-001.pdf`` and so on.
     progress : callable, optional
         Called with pages done and all pages.
     """
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not single:
-        path = out / "handouts.pdf"
-        _write(path, _lock(render_pdf(slips, text=text, font=font), passphrase))
-        if progress is not None:
-            progress(len(slips), len(slips))
-        return Handouts((path,), len(slips))
-    path = out / "handouts.zip"
-    whole = render_pdf(slips, text=text, font=font)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number, page in enumerate(_pages(whole)):
-            archive.writestr(f"handout_{_safe(slips[number].key, number)}.pdf", _lock(page, passphrase))
+    sweep(out)
+    common = {"text": dict(text), "font": str(font or ""), "single": single, "passphrase": passphrase}
+    parts = list(_parts(slips))
+    work = [[*pages_of(part, covers=covers)] for part in parts]
+    orders = [{**common, "pages": [page for _, page in pages]} for pages in work]
+    maker = make_elsewhere if len(slips) > PART else make
+    done = itertools.accumulate(len(part) for part in parts)
+    counted = sum(slip is None for pages in work for slip, _ in pages)
+    files = [out / f"{name}.zip"] if single else [out / f"{name}.pdf"]
+    if not single and len(parts) > 1:
+        files = [out / f"{name}-{number:03d}.pdf" for number in range(1, len(parts) + 1)]
+    with contextlib.ExitStack() as stack, _ahead(maker, orders) as made:
+        archive, taken = None, set[str]()
+        if single:
+            zipped = stack.enter_context(_whole(files[0]))
+            archive = stack.enter_context(zipfile.ZipFile(zipped, "w", zipfile.ZIP_STORED))
+        for number, (pages, pdfs, so_far) in enumerate(zip(work, made, done, strict=True)):
+            if archive is None:
+                with _whole(files[number]) as file:
+                    file.write(pdfs[0])
+            else:
+                for inside, pdf in zip(_names(pages, number, taken), pdfs, strict=True):
+                    archive.writestr(inside, pdf)
             if progress is not None:
-                progress(number + 1, len(slips))
-    _write(path, buffer.getvalue())
-    return Handouts((path,), len(slips))
+                progress(so_far, len(slips))
+    _remove_others(out, name, files)
+    return Handouts(tuple(files), len(slips), counted)
+
+
+def _parts(slips: Sequence[Slip]) -> Iterator[list[Slip]]:
+    """At most `PART` people each; a unit is torn apart only when it is larger."""
+    part: list[Slip] = []
+    for _, group in itertools.groupby(slips, key=lambda slip: slip.unit):
+        people = list(group)
+        if part and len(part) + len(people) > PART:
+            yield part
+            part = []
+        part += people
+        while len(part) > PART:
+            yield part[:PART]
+            part = part[PART:]
+    if part:
+        yield part
+
+
+@contextlib.contextmanager
+def _ahead(
+    maker: Callable[[Mapping[str, Any]], list[bytes]], orders: Sequence[Mapping[str, Any]]
+) -> Iterator[Iterator[list[bytes]]]:
+    """Results in their order, a few being made at a time and no more."""
+    if len(orders) == 1:
+        yield map(maker, orders)
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = iter(orders)
+        running = [pool.submit(maker, order) for order in itertools.islice(waiting, AT_ONCE)]
+
+        def results() -> Iterator[list[bytes]]:
+            while running:
+                found = running.pop(0).result()
+                running.extend(pool.submit(maker, order) for order in itertools.islice(waiting, 1))
+                yield found
+
+        yield results()
+
+
+def _names(pages: Sequence[tuple[Slip | None, Any]], part: int, taken: set[str]) -> Iterator[str]:
+    """Names in the zip: pages of people by their number, lists by their place; none of them `taken`."""
+    for place, (slip, _) in enumerate(pages):
+        if slip is None:
+            inside = f"list_{part + 1:03d}_{place + 1:04d}.pdf"
+        else:
+            inside = f"handout_{_safe(slip.key, place)}.pdf"
+        while inside in taken:
+            inside = inside.removesuffix(".pdf") + f"_{part + 1}-{place + 1}.pdf"
+        taken.add(inside)
+        yield inside
 
 
 def _safe(key: str, number: int) -> str:
@@ -220,35 +166,47 @@ def _safe(key: str, number: int) -> str:
     return kept or f"{number + 1:04d}"
 
 
-def _pages(pdf: bytes) -> list[bytes]:
-    from pypdf import PdfReader, PdfWriter
-
-    single = []
-    for page in PdfReader(io.BytesIO(pdf)).pages:
-        writer = PdfWriter()
-        writer.add_page(page)
-        buffer = io.BytesIO()
-        writer.write(buffer)
-        single.append(buffer.getvalue())
-    return single
-
-
-def _lock(pdf: bytes, passphrase: str | None) -> bytes:
-    if not passphrase:
-        return pdf
-    from pypdf import PdfReader, PdfWriter
-
-    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf)))
-    writer.encrypt(passphrase, algorithm="AES-256")
-    buffer = io.BytesIO()
-    writer.write(buffer)
-    return buffer.getvalue()
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes its place when it is complete; its owner alone can read it from the first byte."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+def sweep(out: Path) -> int:
+    """Remove what a killed process left half written; how many files."""
+    gone = 0
+    for part in out.glob(".*.part"):
+        pid = part.name.split(".")[-3]
+        if pid.isdecimal() and not _alive(int(pid)):
+            part.unlink(missing_ok=True)
+            gone += 1
+    return gone
+
+
+def _alive(pid: int) -> bool:
+    if os.name != "posix":
+        return False  # an open file cannot be removed there anyway
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove_others(out: Path, name: str, files: Sequence[Path]) -> None:
+    """An earlier set of more or fewer parts would be handed out beside this one."""
+    ending = files[0].suffix
+    for path in (out / f"{name}{ending}", *out.glob(f"{name}-[0-9][0-9][0-9]{ending}")):
+        if path not in files:
+            path.unlink(missing_ok=True)

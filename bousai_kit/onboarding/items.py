@@ -177,6 +177,9 @@ class Plan:
         How long that takes at the tenant's limits.
     home_mark : str
         Tells the home that made it from any other; "": any may carry it out.
+    passwords : str
+        ``admin``: an initial password on paper for everybody; ``member``: whoever has a private address gets
+        an invitation by mail instead.
     """
 
     plan_id: str
@@ -198,6 +201,7 @@ class Plan:
     calls: int = 0
     eta_s: float = 0.0
     home_mark: str = ""
+    passwords: str = "admin"
 
     def __repr__(self) -> str:
         return f"<Plan {self.plan_id} create={self.count('create')} update={self.count('update')}>"
@@ -214,6 +218,44 @@ class Plan:
     def creates(self) -> tuple[PersonItem, ...]:
         """People who get an account."""
         return self.of("create")
+
+    def by_mail(self, person: Person) -> bool:
+        """A new account of this person sets its own password, from an invitation that leaves at once."""
+        return self.passwords == "member" and bool(person.private_email)
+
+    @property
+    def invited(self) -> tuple[PersonItem, ...]:
+        """People who get an account and an invitation by mail."""
+        return tuple(item for item in self.creates if self.by_mail(item.person))
+
+    @property
+    def on_paper(self) -> tuple[PersonItem, ...]:
+        """People who get an account and an initial password on paper."""
+        return tuple(item for item in self.creates if not self.by_mail(item.person))
+
+    def password_notes(self) -> list[str]:
+        """What somebody has to know about mails before this is carried out; [] when none goes out."""
+        mails, slips = len(self.invited), len(self.on_paper)
+        if self.passwords != "member" or not mails + slips:
+            return []
+        said = [
+            f"実行すると、私用メールのある {mails:,} 名に、LINE WORKS から招待メールが {mails:,} 通、"
+            "すぐに送られます。送られたメールは取り消せません。"
+            if mails
+            else "新規の人に私用メールのある人がいないため、招待メールは送られません。"
+        ]
+        if slips:
+            said.append(
+                f"私用メールのない {slips:,} 名には、初期パスワードを載せた配付資料を渡してください。"
+            )
+        addresses = Counter(item.person.private_email.casefold() for item in self.invited)
+        shared = sum(count for count in addresses.values() if count > 1)
+        if shared:
+            said.append(
+                f"{shared:,} 名は、私用メールがほかの人と同じです。"
+                "招待が同じ宛先に届くため、名簿を確かめてください。"
+            )
+        return said
 
     @property
     def nothing_to_do(self) -> bool:
@@ -236,6 +278,9 @@ class Plan:
             "rooms": dict.fromkeys(("create", "rebuild", "unchanged", "leave"), 0)
             | Counter(one.action for one in self.rooms),
             "posts": dict(self.posts),
+            "passwords": self.passwords,
+            "invitations": len(self.invited),
+            "slips": len(self.on_paper),
             "calls": self.calls,
             "eta_s": round(self.eta_s, 1),
             "notes": list(self.notes),

@@ -66,6 +66,7 @@ def build_plan(
     max_leavers: int | None = None,
     limits: Mapping[str, int] | None = None,
     rooms: str = "auto",
+    passwords: str = "admin",
 ) -> Plan:
     """Compare a roster with a tenant.
 
@@ -82,6 +83,8 @@ def build_plan(
         Requests a minute by operation, where they are known better than by `view`.
     rooms : {"auto", "always", "never"}
         Rooms for the drill route; ``auto``: where a drill would use them, or they exist.
+    passwords : {"admin", "member"}
+        ``member``: the platform mails an invitation to everybody new who has a private address.
 
     Returns
     -------
@@ -98,6 +101,8 @@ def build_plan(
     require_ok(roster)
     if leavers not in ("keep", "suspend"):
         raise ValueError("leavers is keep or suspend")
+    if passwords not in ("admin", "member"):
+        raise ValueError("passwords is admin or member")
     with_rooms = bool(view.bot_id) and wants_rooms(
         rooms, people=len(roster.people), per_minute=view.per_minute, built=view.rooms
     )
@@ -111,10 +116,11 @@ def build_plan(
     reading = max(1, view.requests)
     doubts = len(deputies_in_doubt(plan))
     said = f"代理対象の人が動くため、{doubts:,} 名の代理順位を確かめてください。"
+    plan = replace(plan, passwords=passwords)
     plan = replace(
         plan,
         posts=count_posts(posts_of(plan)),
-        notes=(*plan.notes, said) if doubts else plan.notes,
+        notes=(*plan.password_notes(), *plan.notes, *([said] if doubts else [])),
         roster_sha256=roster.sha256,
         calls=sum(calls.values()) + reading,
         eta_s=estimate_s(calls, reading=reading, per_minute=view.per_minute, limits=limits or {}),
@@ -342,13 +348,13 @@ def _notes(
     if view.per_minute <= FREE_PLAN:
         notes.append(
             f"1 分あたりの上限が {view.per_minute} 回です。Free プランでは API による登録はできません。"
+            f"{CONSOLE_WAY}"
         )
     if differ.positions_off:
         notes.append("このテナントでは役職の機能が無効のため、役職は登録しません。")
     conflicts = sum(item.action == "conflict" for item in items)
     if conflicts:
         notes.append(f"{conflicts:,} 名は、同じログインIDの別の人がいるため登録しません。")
-            f"{CONSOLE_WAY}"
     suspended = sum(bool(item.reason) for item in items if item.action == "unchanged")
     if suspended:
         notes.append(f"名簿の {suspended:,} 名は一時停止中です。解除は管理画面で行ってください。")

@@ -164,6 +164,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         "calls": plan.calls,
         "eta_s": plan.eta_s,
         "home_mark": plan.home_mark,
+        "passwords": plan.passwords,
     }
 
 
@@ -218,8 +219,16 @@ def _plan(document: Mapping[str, Any]) -> Plan:
         calls=int(document["calls"]),
         eta_s=float(document["eta_s"]),
         home_mark=str(document["home_mark"]),
+        passwords=_passwords(document),
         **lists,
     )
+
+
+def _passwords(document: Mapping[str, Any]) -> str:
+    way = str(document.get("passwords", "admin"))
+    if way not in ("admin", "member"):
+        raise ValueError(way)
+    return way
 
 
 def _made(kind: type[T], said: Mapping[str, Any]) -> T:

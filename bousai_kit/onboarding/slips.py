@@ -1,24 +1,47 @@
-"""Hand-outs of a plan, and the end of its secret."""
+"""Hand-outs of a plan, where they lie, and the end of its secret."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bousai_kit.errors import GuardError
-from bousai_kit.onboarding.facts import note_printed
-from bousai_kit.onboarding.handouts import Handouts, Slip, load_text, write_handouts
+from bousai_kit.errors import GuardError, InputError
+from bousai_kit.ledger import NewEvent
+from bousai_kit.onboarding.activation import EXPIRES
+from bousai_kit.onboarding.handout_pdf import Slip
+from bousai_kit.onboarding.handout_words import load_text
+from bousai_kit.onboarding.handouts import Handouts, write_handouts
 from bousai_kit.onboarding.items import PersonItem, Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
+from bousai_kit.onboarding.plan_file import write_private
 
 if TYPE_CHECKING:
     from bousai_kit.ledger import Ledger
+    from bousai_kit.onboarding.tenant_view import Member
 
-__all__ = ["PlanHandouts", "destroy_secret", "handouts_for_plan", "open_creates"]
+__all__ = [
+    "PRINTED",
+    "PlanHandouts",
+    "WaitingSecret",
+    "destroy_secret",
+    "handout_files",
+    "handouts_for_plan",
+    "open_creates",
+    "waiting_secrets",
+]
+
+PRINTED = "handout.printed"
+"""Ledger event: a page of this person (staff number) has been written."""
+_MADE = re.compile(r"p(\d{8}-\d{6})-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +55,23 @@ class PlanHandouts:
         People of the plan who have no page because they have no account.
     applied : bool
         The plan has been applied; before that every new person gets a page.
+    invited : int
+        People who got an invitation by mail; they have a page only when asked for, without a password.
+    spent : int
+        Pages (or, with `pending_only`, people left out) whose password somebody has logged in with.
+    expired : tuple of str
+        Staff numbers of those whose 30 days are over: no page, the password is refused.
+    checked : bool
+        The members were looked at; else nothing is known of `spent` and `expired`.
     """
 
     handouts: Handouts
     not_created: int
     applied: bool
+    invited: int = 0
+    spent: int = 0
+    expired: tuple[str, ...] = ()
+    checked: bool = False
 
 
 async def handouts_for_plan(
@@ -48,53 +83,220 @@ async def handouts_for_plan(
     font: Path | None = None,
     single: bool = False,
     passphrase: str | None = None,
+    covers: bool = False,
+    only: Collection[str] = (),
+    with_invited: bool = False,
+    members: Iterable[Member] | None = None,
+    now: datetime | None = None,
+    pending_only: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> PlanHandouts:
-    """Write one page for each person whom this plan gave an account.
+    """Write one page for each person whom this plan gave an account, unit by unit.
+
+    Parameters
+    ----------
+    only : collection of str
+        Staff numbers; default: everybody. They go to a file of their own.
+    with_invited : bool
+        Pages without password for those who have an invitation by mail, too.
+    members : iterable of Member, optional
+        The tenant's, read now: the pages of those who have logged in say that their password is spent, and
+        who has no account any more, or an expired one, has no page.
+    now : datetime, optional
+        When `members` were read; needed to know who has expired.
+    pending_only : bool
+        No page for those who have logged in.
 
     Raises
     ------
     ConfigError
         The secret is not in this home or has been ended; the city's words cannot be used.
+    InputError
+        `only` names somebody to whom this plan gives no account.
     """
     journal = Journal(ledger, plan.plan_id)
     await journal.refresh()
     applied = journal.planned is not None
-    creates = plan.creates
-    wanted = [one for one in creates if not applied or journal.done(_step(one))]
     text = load_text(home)
+    chosen = _chosen(plan, only, with_invited=with_invited)
+    wanted = [one for one in chosen if not applied or journal.done(_step(one))]
+    not_created = len(chosen) - len(wanted)
+    spent: set[str] = set()
+    expired: set[str] = set()
+    if members is not None and applied:
+        states = {member.key: member for member in members if member.key and not member.deleted}
+        spent = {number for number, member in states.items() if not member.pending}
+        if now is not None:
+            expired = await _expired(ledger, journal, states, now)
+        there = [one for one in wanted if one.person.staff_number in states]
+        not_created += len(wanted) - len(there)
+        wanted = [one for one in there if one.person.staff_number not in expired]
+    said = spent & {one.person.staff_number for one in wanted}
+    gone = tuple(sorted(expired & {one.person.staff_number for one in chosen}))
+    if pending_only:
+        wanted = [one for one in wanted if one.person.staff_number not in said]
+    facts = PlanHandouts(
+        Handouts((), 0), not_created, applied, len(plan.invited), len(said), gone, members is not None
+    )
     if not wanted:
-        return PlanHandouts(Handouts((), 0), len(creates), applied)
-    secret = PlanSecret(home, plan.plan_id, plan.home_mark).obtain(made=applied or journal.secret_ended)
+        return facts
+    slips = _slips(plan, wanted, PlanSecret(home, plan.plan_id, plan.home_mark), journal, said)
+    name = "handouts-again" if only else "handouts"
+    stop = threading.Event()
+
+    def tell(done: int, total: int) -> None:
+        if stop.is_set():
+            raise InterruptedError
+        if progress is not None:
+            progress(done, total)
+
+    def write() -> Handouts:
+        options = {"font": font, "single": single, "passphrase": passphrase, "covers": covers, "name": name}
+        return write_handouts(slips, out, text=text, progress=tell, **options)  # type: ignore[arg-type]
+
+    await asyncio.to_thread(_note_files, home, plan.plan_id, [out])  # before: a kill leaves nothing unknown
+    try:
+        written = await asyncio.to_thread(write)
+    except asyncio.CancelledError:
+        stop.set()  # the thread ends at the next part, and leaves no file
+        raise
+    await _printed(ledger, journal.stream, wanted)
+    return PlanHandouts(
+        written, not_created, applied, facts.invited, facts.spent, facts.expired, facts.checked
+    )
+
+
+def _chosen(plan: Plan, only: Collection[str], *, with_invited: bool) -> list[PersonItem]:
+    """Whose pages are asked for, in the order of the units."""
+    order = {unit.code: place for place, unit in enumerate(plan.units)}
+    items = plan.creates if with_invited or only else plan.on_paper
+    unknown = sorted(set(only) - {one.person.staff_number for one in plan.creates})
+    if unknown:
+        raise InputError(
+            f"職員番号 {'、'.join(unknown[:5])} は、この計画で登録する人の中にいません。",
+            hint="職員番号を確かめてください。すでに登録済みだった人のパスワードは、管理画面で再発行します。",
+        )
+    chosen = [one for one in items if not only or one.person.staff_number in only]
+    return sorted(chosen, key=lambda one: order.get(one.person.orgunit_code, len(order)))
+
+
+def _slips(
+    plan: Plan, wanted: Sequence[PersonItem], secret: PlanSecret, journal: Journal, spent: set[str]
+) -> list[Slip]:
     names = {unit.code: unit.name for unit in plan.units}
-    slips = [
+    paper = any(not plan.by_mail(one.person) for one in wanted)
+    made = journal.planned is not None or journal.secret_ended
+    key = secret.obtain(made=made) if paper else b""
+    return [
         Slip(
             key=one.person.staff_number,
             name=one.person.name,
             login_id=one.person.login_id,
-            password=derive_password(secret, plan.plan_id, one.person.staff_number),
+            password=""
+            if plan.by_mail(one.person)
+            else derive_password(key, plan.plan_id, one.person.staff_number),
             device_os=one.person.device_os,
             unit=names.get(one.person.orgunit_code) or one.person.orgunit_name,
             position=one.person.position,
+            spent=one.person.staff_number in spent and not plan.by_mail(one.person),
         )
         for one in wanted
     ]
-    written = await asyncio.to_thread(
-        write_handouts,
-        slips,
-        out,
-        text=text,
-        font=font,
-        single=single,
-        passphrase=passphrase,
-        progress=progress,
-    )
-    await note_printed(ledger, journal.stream, [slip.key for slip in slips])
-    return PlanHandouts(written, len(creates) - len(wanted), applied)
+
+
+async def _expired(ledger: Ledger, journal: Journal, states: dict[str, Member], now: datetime) -> set[str]:
+    """Those of this plan who have not logged in for 30 days."""
+    events = await ledger.read(stream=journal.stream, kinds=("user.created",))
+    made = {str(event.body.get("staff_number", "")): event.recorded_at for event in events}
+    return {
+        number
+        for number, at in made.items()
+        if number in states and states[number].pending and now - at >= EXPIRES
+    }
+
+
+async def _printed(ledger: Ledger, stream: str, wanted: Sequence[PersonItem]) -> None:
+    for first in range(0, len(wanted), 500):
+        people = [one.person.staff_number for one in wanted[first : first + 500]]
+        await ledger.append_many([NewEvent(stream, PRINTED, number, {}) for number in people])
 
 
 def _step(item: PersonItem) -> str:
     return f"user.create:{item.person.staff_number}"
+
+
+# -- where they lie -----------------------------------------------------------------------------------
+
+
+def _note_files(home: Path, plan_id: str, folders: Iterable[Path]) -> None:
+    """Keep in mind in which folders pages with passwords have been written."""
+    path = home / "plans" / f"{plan_id}.handouts"
+    known = _folders(path)
+    merged = list(dict.fromkeys([*known, *(str(folder.absolute()) for folder in folders)]))
+    if merged != known:
+        write_private(path, json.dumps(merged, ensure_ascii=False).encode())
+
+
+def _folders(path: Path) -> list[str]:
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, list):
+            return [str(one) for one in found]
+    return []
+
+
+def handout_files(home: Path, plan_id: str = "*") -> list[Path]:
+    """Files with initial passwords that are still where the kit has put them, half written ones included.
+
+    Parameters
+    ----------
+    plan_id : str
+        Of one plan; default: of all plans of this home.
+    """
+    notes = sorted((home / "plans").glob(f"{plan_id}.handouts"))
+    folders = {Path(one) for note in notes for one in _folders(note)}
+    folders |= {one for one in (home / "handouts").glob(plan_id) if one.is_dir()}
+    found: set[Path] = set()
+    for folder in folders:
+        for pattern in ("handouts*.pdf", "handouts*.zip", ".handouts*.part"):
+            with contextlib.suppress(OSError):
+                found |= {path for path in folder.glob(pattern) if path.is_file()}
+    return sorted(found)
+
+
+# -- the secret -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingSecret:
+    """A secret from which passwords can still be derived.
+
+    Attributes
+    ----------
+    age : timedelta or None
+        Since the plan was applied (or made); None: nobody knows.
+    """
+
+    plan_id: str
+    age: timedelta | None
+
+
+async def waiting_secrets(ledger: Ledger, home: Path, *, now: datetime) -> list[WaitingSecret]:
+    """Secrets of this home that have not been ended, oldest first."""
+    paths = [*(home / "plans").glob("*.secret"), *(home / "plans").glob("*.ending")]
+    if not paths:
+        return []
+    events = await ledger.read(prefix="apply:", kinds=("apply.planned",))
+    began = {event.stream.removeprefix("apply:"): event.recorded_at for event in events}
+    found = []
+    for plan_id in sorted({path.stem for path in paths}):
+        at = began.get(plan_id)
+        said = _MADE.match(plan_id)
+        if at is None and said is not None:
+            with contextlib.suppress(ValueError):
+                at = datetime.strptime(said[1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+        found.append(WaitingSecret(plan_id, None if at is None else max(timedelta(), now - at)))
+    return sorted(found, key=lambda one: one.age or timedelta(), reverse=True)
 
 
 def open_creates(plan: Plan, journal: Journal) -> list[str]:
@@ -115,7 +317,7 @@ async def destroy_secret(plan: Plan, *, ledger: Ledger, home: Path) -> bool:
     Returns
     -------
     bool
-        False: it had been ended before.
+        False: it had been ended before, or the plan has no passwords.
 
     Raises
     ------
@@ -127,7 +329,7 @@ async def destroy_secret(plan: Plan, *, ledger: Ledger, home: Path) -> bool:
     journal = Journal(ledger, plan.plan_id)
     await journal.refresh()
     secret = PlanSecret(home, plan.plan_id, plan.home_mark)
-    if not plan.creates or (journal.secret_ended and not secret.left_over):
+    if not (plan.on_paper or secret.left_over) or (journal.secret_ended and not secret.left_over):
         return False
     _refuse_open(plan, journal)
     if not secret.left_over:

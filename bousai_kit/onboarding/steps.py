@@ -52,6 +52,8 @@ class Step:
         More for the ledger, once it is done.
     also : callable
         Events that are written with the outcome or not at all, given the id.
+    mails : bool
+        The platform writes to the person at once: while nobody knows how an attempt ended, no other follows.
     """
 
     key: str
@@ -64,6 +66,7 @@ class Step:
     result: Callable[[], Mapping[str, Any]] = dict
     also: Callable[[str], Sequence[NewEvent]] = lambda _: ()
     creates_member: bool = False
+    mails: bool = False
 
 
 class Work:
@@ -197,9 +200,12 @@ class Work:
 
     def _create(self, item: PersonItem) -> Step:
         person, domain_id = item.person, self.plan.domain_id
+        by_mail = self.plan.by_mail(person)
 
         async def send() -> str:
-            password = derive_password(self._secret.read(), self.plan.plan_id, person.staff_number)
+            password = None
+            if not by_mail:
+                password = derive_password(self._secret.read(), self.plan.plan_id, person.staff_number)
             body = build_user(
                 person,
                 domain_id=domain_id,
@@ -225,6 +231,8 @@ class Work:
             lambda: self._post_missing(item),
             person=person,
             creates_member=True,
+            mails=by_mail,
+            body={"mail": True} if by_mail else {},
         )
 
     def _update(self, item: PersonItem) -> Step:

@@ -101,6 +101,7 @@ def build_undo(plan: Plan, view: TenantView, journal: Journal) -> UndoPlan:
     _units(plan, view, journal, undo, kept)
     _positions(plan, view, journal, undo, kept)
     _rooms(plan, journal, undo)
+    _mails(plan, journal, undo)
     return undo
 
 
@@ -221,6 +222,14 @@ def _still_used(view: TenantView, undo: UndoPlan) -> set[str]:
             for seat in entry.get("orgUnits") or ():
                 used |= {str(seat.get("orgUnitId") or ""), str(seat.get("positionId") or "")}
     return used - {""}
+
+
+def _mails(plan: Plan, journal: Journal, undo: UndoPlan) -> None:
+    states = [journal.state(f"user.create:{item.person.staff_number}") for item in plan.invited]
+    sent = sum(state is not None and state.may_have_happened for state in states)
+    if sent:
+        reason = "送られた招待メールは取り消せません。受け取った人に、手続きをしないよう知らせてください。"
+        undo.impossible.insert(0, {"subject": f"招待メール {sent:,} 通", "reason": reason})
 
 
 def _rooms(plan: Plan, journal: Journal, undo: UndoPlan) -> None:

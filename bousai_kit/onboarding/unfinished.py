@@ -25,13 +25,14 @@ async def find_unfinished(
     domain_id: int,
     roster_sha256: str,
     leavers: str = "keep",
+    passwords: str = "admin",
     view: TenantView | None = None,
 ) -> Plan | None:
     """The newest apply of this roster that has begun and not come to its end; None: there is none.
 
     Parameters
     ----------
-    leavers : str
+    leavers, passwords : str
         One that did otherwise with them is another apply.
     view : TenantView, optional
         One that no longer fits this tenant is left out.
@@ -45,7 +46,7 @@ async def find_unfinished(
             plan = kept_plan(home, apply_id)
         except InputError:
             return None  # applied in another home: a new plan sees what it has done
-        if plan.leavers != leavers:
+        if (plan.leavers, plan.passwords) != (leavers, passwords):
             return None
         journal = Journal(ledger, apply_id)
         await journal.refresh()

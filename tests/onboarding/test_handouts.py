@@ -12,7 +12,9 @@ from pypdf import PdfReader
 from pypdf.errors import FileNotDecryptedError
 
 from bousai_kit.errors import ConfigError
-from bousai_kit.onboarding.handouts import Slip, load_text, render_pdf, write_handouts
+from bousai_kit.onboarding.handout_pdf import Slip, render_pdf
+from bousai_kit.onboarding.handout_words import load_text
+from bousai_kit.onboarding.handouts import write_handouts
 
 PEOPLE = (
     ("試験 一郎", "kunren001@osaka-kunren", "iOS"),
@@ -65,7 +67,7 @@ def test_fonts_are_embedded_and_rare_kanji_have_glyphs() -> None:
 
 def test_files_are_for_their_owner_and_passwords_do_not_show_in_a_repr(tmp_path: Path) -> None:
     made = write_handouts(slips(), tmp_path / "out", text=load_text())
-    assert made.as_json() == {"files": [str(tmp_path / "out" / "handouts.pdf")], "pages": 3}
+    assert made.as_json() == {"files": [str(tmp_path / "out" / "handouts.pdf")], "pages": 3, "covers": 0}
     for path in (tmp_path / "out", *made.files):
         assert not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
     assert "Kx7" not in repr(slips())

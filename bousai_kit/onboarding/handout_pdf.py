@@ -1,0 +1,256 @@
+"""Typeset the hand-outs: what stands on a page, and a process of its own for many of them.
+
+Passwords and passphrase go to the typesetter in memory, or through a pipe.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bousai_kit.errors import ConfigError
+from bousai_kit.settings.font import font_file
+
+__all__ = ["ROWS", "Slip", "make", "make_elsewhere", "pages_of", "render_pdf"]
+
+_HERE = Path(__file__).parent
+_DEVICES = {"iOS": "iPhone・iPad", "Android": "Android のスマートフォン"}
+_OTHER = "パソコン"
+ROWS = 15
+"""People on one page of a receipt list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """What one page says.
+
+    Attributes
+    ----------
+    key : str
+        External key of the person; used in file names of single pages.
+    name, unit, position, login_id : str
+    device_os : str
+        ``iOS``, ``Android`` or anything else.
+    password : str
+        Initial password; empty where the person sets one from an invitation.
+    spent : bool
+        Somebody has logged in with it: the page says so.
+    """
+
+    key: str
+    name: str = field(repr=False)
+    login_id: str = field(repr=False)
+    password: str = field(repr=False)
+    device_os: str = ""
+    unit: str = ""
+    position: str = ""
+    spent: bool = False
+
+
+# -- typesetting ------------------------------------------------------------------------------------
+
+
+def render_pdf(
+    slips: Sequence[Slip], *, text: Mapping[str, Any], font: Path | None = None, covers: bool = False
+) -> bytes:
+    """Typeset the pages.
+
+    Parameters
+    ----------
+    slips : sequence of Slip
+        One page each, in this order; at least one.
+    text : mapping
+        From `load_text`.
+    font : Path, optional
+        A font file in place of the packaged Noto Sans CJK JP (``BOUSAI_FONT``).
+    covers : bool
+        Before the people of each unit a list on which they sign for what they got.
+
+    Returns
+    -------
+    bytes
+        A PDF with embedded fonts.
+
+    Raises
+    ------
+    ConfigError
+        The font cannot be used, or the words are too many for a page.
+    """
+    if not slips:
+        raise ValueError("no slips")
+    pages = [page for _, page in pages_of(slips, covers=covers)]
+    return _typeset(pages, text, font)
+
+
+def pages_of(slips: Sequence[Slip], *, covers: bool) -> Iterator[tuple[Slip | None, dict[str, Any]]]:
+    """Pages in their order; None: of a list."""
+    for unit, group in itertools.groupby(slips, key=lambda slip: slip.unit):
+        people = list(group)
+        rows = [[number, slip.key, slip.name] for number, slip in enumerate(people, 1)]
+        sheets = range(0, len(rows) if covers else 0, ROWS)
+        for number, first in enumerate(sheets, 1):
+            cover = {"unit": unit or "所属の記入なし", "people": len(people), "number": number}
+            yield None, cover | {"of": len(sheets), "rows": rows[first : first + ROWS]}
+        for slip in people:
+            yield slip, _page(slip)
+
+
+def _page(slip: Slip) -> dict[str, Any]:
+    return {
+        "number": slip.key,
+        "name": slip.name,
+        "place": "　".join(part for part in (slip.unit, slip.position) if part),
+        "login_id": slip.login_id,
+        "password": slip.password,
+        "os": slip.device_os if slip.device_os in _DEVICES else "other",
+        "os_label": _DEVICES.get(slip.device_os, _OTHER),
+        "spent": slip.spent,
+        "invited": not slip.password,
+    }
+
+
+def _typeset(pages: Sequence[Mapping[str, Any]], text: Mapping[str, Any], font: Path | None) -> bytes:
+    pdf = _compile(_compiler(font), pages, text, font)
+    _fits(pdf, len(pages))
+    return pdf
+
+
+def _compiler(font: Path | None) -> Any:
+    import typst
+
+    file = font_file(font)
+    return typst.Compiler(str(_HERE / "handout.typ"), font_paths=[str(file.parent)], ignore_system_fonts=True)
+
+
+def _compile(
+    compiler: Any, pages: Sequence[Mapping[str, Any]], text: Mapping[str, Any], font: Path | None
+) -> bytes:
+    import typst
+
+    family = _font_family(font_file(font))
+    document = {
+        "pages": list(pages),
+        "text": dict(text),
+        "font": family,
+        "mono": ["DejaVu Sans Mono", family],
+        "qr": {device: _qr_svg(str(text["app_url"][device])) for device in (*_DEVICES, "other")},
+    }
+    said = json.dumps(document, ensure_ascii=False)
+    try:  # tags would make it three times as large; what is printed needs none
+        return bytes(compiler.compile(sys_inputs={"data": said}, pdf_tags=False))
+    except typst.TypstError:  # its text quotes what it was given
+        raise ConfigError(
+            "配付資料を組めませんでした。",
+            setting="BOUSAI_FONT",
+            hint="`bousai doctor` でフォントを確かめてください。",
+        ) from None
+
+
+def _qr_svg(address: str) -> str:
+    import segno
+
+    buffer = io.BytesIO()
+    segno.make(address, error="m").save(buffer, kind="svg", scale=4, border=2, xmldecl=False)
+    return buffer.getvalue().decode("ascii")
+
+
+def _font_family(path: Path) -> str:
+    from matplotlib.font_manager import get_font
+
+    try:
+        return str(get_font(str(path)).family_name)
+    except (OSError, RuntimeError):
+        raise ConfigError(
+            f"配付資料のフォント（{path}）を読み取れません。",
+            setting="BOUSAI_FONT",
+            hint="BOUSAI_FONT を外すか、日本語の OTF または TTF ファイルを指定してください。",
+        ) from None
+
+
+def _fits(pdf: bytes, pages: int) -> None:
+    from pypdf import PdfReader
+
+    if len(PdfReader(io.BytesIO(pdf)).pages) != pages:
+        raise ConfigError(
+            "文面が長すぎて、1 人 1 ページに収まりません。",
+            setting="handout_text.yaml",
+            hint="handout_text.yaml の手順や説明を短くしてください。",
+        )
+
+
+def _lock(pdf: bytes, passphrase: str | None) -> bytes:
+    if not passphrase:
+        return pdf
+    from pypdf import PdfReader, PdfWriter
+
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf)))
+    writer.encrypt(passphrase, algorithm="AES-256")
+    buffer = io.BytesIO()
+    writer.write(buffer)
+    return buffer.getvalue()
+
+
+# -- work for a process of its own --------------------------------------------------------------------
+
+
+def make(order: Mapping[str, Any]) -> list[bytes]:
+    """The PDFs of an order: one of all its pages, or one each."""
+    font = Path(order["font"]) if order["font"] else None
+    compiler, pages, text = _compiler(font), order["pages"], order["text"]
+    sets = [[page] for page in pages] if order["single"] else [pages]
+    found = []
+    for chosen in sets:
+        pdf = _compile(compiler, chosen, text, font)
+        _fits(pdf, len(chosen))
+        found.append(_lock(pdf, order["passphrase"]))
+    return found
+
+
+def _main(order: BinaryIO, out: BinaryIO) -> int:
+    """Read an order, write each PDF after its length; a `ConfigError` becomes exit code 2 and JSON."""
+    try:
+        found = make(json.loads(order.read()))
+    except ConfigError as error:
+        out.write(json.dumps([str(error), error.setting, error.hint]).encode())
+        return 2
+    for pdf in found:
+        out.write(len(pdf).to_bytes(8, "big") + pdf)
+    return 0
+
+
+def make_elsewhere(order: Mapping[str, Any]) -> list[bytes]:
+    """`make` in a process of its own; passwords and passphrase go through a pipe."""
+    code = "import sys; from bousai_kit.onboarding.handout_pdf import _main; "
+    code += "sys.exit(_main(sys.stdin.buffer, sys.stdout.buffer))"
+    path = os.pathsep.join(filter(None, (str(_HERE.parent.parent), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(  # noqa: S603 - this program
+        [sys.executable, "-c", code],
+        input=json.dumps(order).encode(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+    )
+    if done.returncode == 2 and done.stdout:
+        said, setting, hint = json.loads(done.stdout)
+        raise ConfigError(said, setting=setting, hint=hint)
+    if done.returncode:
+        raise ConfigError(
+            "配付資料を組む処理が途中で終わりました（メモリー不足の可能性があります）。",
+            setting="",
+            hint="ほかのプログラムを閉じてから、もう一度実行してください。",
+        )
+    found, at = [], 0
+    while at < len(done.stdout):
+        size = int.from_bytes(done.stdout[at : at + 8], "big")
+        found.append(done.stdout[at + 8 : at + 8 + size])
+        at += 8 + size
+    return found
