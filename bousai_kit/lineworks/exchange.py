@@ -20,7 +20,7 @@ from bousai_kit.lineworks.hosts import HostRule, host_of
 from bousai_kit.lineworks.pacing import read_limits
 from bousai_kit.lineworks.problems import is_page, public_path
 from bousai_kit.lineworks.tokens import Token, TokenAnswer, parse_http_date
-from bousai_kit.lineworks.transport import TIMEOUT_S
+from bousai_kit.lineworks.transport import DOWNLOAD_S, TIMEOUT_S, WHOLE_S
 from bousai_kit.lineworks.values import Trace
 
 __all__ = ["Elsewhere", "Exchange", "Received"]
@@ -212,8 +212,13 @@ class Exchange:
 
     async def _raw(self, request: httpx.Request, auth: httpx.Auth | None) -> httpx.Response:
         if self._real:
-            with self._clock.hold():
-                return await self._http.send(request, auth=auth, follow_redirects=False)
+            whole_s = DOWNLOAD_S if request.method == "GET" else WHOLE_S
+            try:
+                with self._clock.hold():
+                    async with asyncio.timeout(whole_s):
+                        return await self._http.send(request, auth=auth, follow_redirects=False)
+            except TimeoutError:
+                raise httpx.ReadTimeout("the answer does not end", request=request) from None
         async with _deadline(self._clock, TIMEOUT_S, request):
             return await self._http.send(request, auth=auth, follow_redirects=False)
 

@@ -11,9 +11,13 @@ import httpx
 
 from bousai_kit.errors import ConfigError
 
-__all__ = ["TIMEOUT_S", "build_http"]
+__all__ = ["DOWNLOAD_S", "TIMEOUT_S", "WHOLE_S", "build_http"]
 
 TIMEOUT_S = 30.0
+WHOLE_S = 180.0
+"""Wall seconds for a whole exchange: `TIMEOUT_S` counts from byte to byte, so drops would never end it."""
+DOWNLOAD_S = 1800.0
+"""The same for a GET: a month's export over a slow line takes minutes."""
 CONNECT_TIMEOUT_S = 10.0
 MOST_CONNECTIONS = 16
 KEEP_ALIVE_S = 3.0

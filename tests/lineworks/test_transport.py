@@ -156,6 +156,20 @@ def test_a_post_that_got_no_answer_in_time_is_unknown() -> None:
     assert sum(b"/messages " in line for line in seen) == 1
 
 
+def test_an_answer_that_drips_without_end_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: bytes) -> None:
+        writer.write(b"HTTP/1.1 201 x\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    monkeypatch.setattr("bousai_kit.lineworks.exchange.WHOLE_S", 0.5)
+    error, seen = run(drip, send)
+    assert isinstance(error, OutcomeUnknown)
+    assert sum(b"/messages " in line for line in seen) == 1
+
+
 def test_a_refused_connection_is_certainly_not_processed() -> None:
     async def main() -> Any:
         with socket.socket() as taken:
