@@ -73,6 +73,7 @@ def find_drift(plan: Plan, view: TenantView, journal: Journal) -> Iterator[str]:
     for group in plan.groups:
         if _group_drifted(group, groups.get(group.key), journal):
             yield f"グループ {group.key}"
+    yield from _masters_gone(plan, now, view, journal)
     yield from _rooms_drifted(plan, view, journal)
 
 
@@ -102,10 +103,35 @@ def _group_drifted(was: GroupItem, now: GroupItem | None, journal: Journal) -> b
     if now is None:
         return was.action == "update"
     if was.action == "create":
-        return now.action != "create" and not _touched(journal, f"group.create:{was.key}")
-    if now.action == "create" or now.group_id != was.group_id:
+        return _new_group_drifted(was, now, journal)
+    if now.action == "create" or now.group_id != was.group_id or not _within(now.changes, was.changes):
         return True
-    return not set(now.remove) <= set(was.remove)
+    others = [f"group.add:{was.key}:{number}" for number in set(was.add) - set(now.add)]
+    others += [f"group.remove:{was.key}:{user_id}" for user_id in set(was.remove) - set(now.remove)]
+    if not set(now.add) <= set(was.add) or not set(now.remove) <= set(was.remove):
+        return True
+    return not all(_touched(journal, step) for step in others)
+
+
+def _new_group_drifted(was: GroupItem, now: GroupItem, journal: Journal) -> bool:
+    """Somebody else made it; or this apply did, and somebody has taken people out since."""
+    step = f"group.create:{was.key}"
+    state = journal.state(step)
+    if state is None or state.status != "done":
+        return now.action != "create" and state is None
+    come_later = set((state.body or {}).get("without") or ())
+    return now.action == "create" or not set(now.add) <= come_later
+
+
+def _masters_gone(plan: Plan, now: Plan, view: TenantView, journal: Journal) -> Iterator[str]:
+    """Who is to look after new groups can no longer do so."""
+    if any(one.action == "create" and not journal.done(f"group.create:{one.key}") for one in plan.groups):
+        for user_id in plan.masters:
+            there = view.member_by_id(user_id)
+            if there is None or there.deleted or there.suspended or not there.administrator:
+                yield f"管理者 {user_id}"
+        if not plan.masters and now.masters:
+            yield "管理者"
 
 
 def _rooms_drifted(plan: Plan, view: TenantView, journal: Journal) -> Iterator[str]:

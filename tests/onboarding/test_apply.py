@@ -228,6 +228,21 @@ def test_a_tenant_that_changed_in_what_matters_is_refused(home: Path) -> None:
     run(home, work)
 
 
+def test_whoever_is_to_look_after_new_groups_has_to_be_there(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        plan = await plan_for(bench, city())
+        assert plan.masters
+        for masters in (("gone",), ()):
+            with pytest.raises(TenantDrifted, match="管理者"):
+                await apply(bench, replace(plan, masters=masters))
+        assert (await apply(bench, plan)).complete
+        for masters in (("gone",), ()):  # the groups stand
+            other = replace(await plan_for(bench, city()), masters=masters)
+            assert (await apply(bench, replace(other, plan_id=f"{other.plan_id}-{len(masters)}"))).complete
+
+    run(home, work)
+
+
 def test_what_the_plan_does_not_look_at_is_no_drift(home: Path) -> None:
     async def work(bench: Workbench) -> None:
         roster = city()
