@@ -240,6 +240,8 @@ def count_status(
                     "device_os": person.device_os,
                 }
             )
+    order = list(REASONS)
+    stuck.sort(key=lambda one: (order.index(str(one["code"])), -int(str(one["days"]))))  # the worst first
     notes = [] if auth is None else list(auth.notes)
     if total["active"] and not facts.reached:
         notes.append(_NO_CALLBACKS)

@@ -107,15 +107,19 @@ def draw_curve(curve: Curve, *, font: Path | None = None) -> bytes:
         axes.plot(
             places, counts, color=colour, ls=line, lw=2, marker=marker, ms=5, markevery=every, label=label
         )
-        if counts:
-            axes.annotate(
-                f"{counts[-1]:,}", (places[-1], counts[-1]), (6, 0), textcoords="offset points", va="center",
-                color=colour, fontproperties=face,
-            )  # fmt: skip
     if curve.planned:
         axes.axhline(curve.planned, color="#767676", lw=1, ls=(0, (2, 3)), label=f"対象 {curve.planned:,} 名")
     top = max([curve.planned, 1, *(max(getattr(curve, name), default=0) for name, *_ in LINES)])
     axes.set_ylim(0, top * 1.08)
+    at = -1.0
+    for count, colour in sorted(
+        (getattr(curve, name)[-1], colour) for name, _, colour, *_ in LINES if places
+    ):
+        at = max(float(count), at + top * 0.055)  # where two end together, one stands above the other
+        axes.annotate(
+            f"{count:,}", (places[-1], at), (8, 0), textcoords="offset points", va="center", color=colour,
+            fontproperties=face, bbox={"fc": "white", "ec": "none", "alpha": 0.9, "pad": 0.5},
+        )  # fmt: skip
     axes.set_xlim(-0.3, max(1, len(curve.days) - 1) * 1.06)
     ticks = [place for place in places if place % every == 0]
     axes.set_xticks(ticks, [f"{curve.days[place].month}/{curve.days[place].day}" for place in ticks])

@@ -85,8 +85,7 @@ def _sheet(
     if not passing:
         missing = "この区・局の連絡員も長も、名簿にありません。"
         rows.append(("渡す相手", "", "", "", "", "", missing, f"渡す相手を決めてください。{todo}"))
-    order = list(REASONS)
-    for one in sorted(stuck, key=lambda case: (order.index(case["code"]), -case["days"])):
+    for one in stuck:  # the worst first, as they come
         who = _who(people[one["staff_number"]])
         rows.append(("声を掛ける人", *who, one["reason"], one["todo"], one["days"]))
     return _HEADER, rows

@@ -11,7 +11,13 @@ import traitlets as tl
 
 from bousai_kit.errors import GuardError, InputError
 from bousai_kit.panels.base import PanelModel, esc, guarded
-from bousai_kit.panels.onboarding_tables import funnel_html, invitations_table, status_table, stuck_table
+from bousai_kit.panels.onboarding_tables import (
+    funnel_html,
+    invitations_html,
+    others_table,
+    status_table,
+    stuck_table,
+)
 from bousai_kit.panels.view import button, field
 
 if TYPE_CHECKING:
@@ -69,6 +75,7 @@ class ActivationModel(PanelModel):
 
     async def look(self) -> Status:
         """Count who has logged in; the auth log is pulled, the curve drawn."""
+        self.invitations = None
         return await self._look(auth=True)
 
     async def _look(self, *, auth: bool) -> Status:
@@ -78,7 +85,6 @@ class ActivationModel(PanelModel):
 
         bench = self.bench
         found = await status_on(bench, await self._roster(), auth=auth)
-        self.invitations = None
         self.status = found
         if self.why not in found.stuck_by:
             self.why = ""
@@ -157,7 +163,7 @@ class ActivationModel(PanelModel):
             raise InputError(
                 "声掛けの一覧には名簿が必要です。", hint="「1. 名簿を選ぶ」で名簿を指定してください。"
             )
-        found = await self.look()
+        found = await self._look(auth=True)
         name = f"声掛け一覧_{day_of(found.as_of):%Y%m%d}.xlsx"
         written = write_reminders(roster, found, self.bench.home / "reminders" / name)
         self.reminders = str(written.path)
@@ -196,7 +202,8 @@ class ActivationView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no typ
             guarded(model, model.make_reminders, job="reminders"),
             hint="区・局ごとのシートに、連絡員と、声を掛ける人を並べます（氏名を含みます）",
         )
-        self.status, self.stuck, self.mails, self.curve = ipw.HTML(), ipw.HTML(), ipw.HTML(), ipw.HTML()
+        self.status, self.stuck, self.curve = ipw.HTML(), ipw.HTML(), ipw.HTML()
+        self.mails, self.others = ipw.HTML(), ipw.HTML()
         self.next = ipw.VBox(
             [
                 self.why,
@@ -205,6 +212,7 @@ class ActivationView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no typ
                 self.mails,
                 *([self.word] if model.needs_word else []),
                 ipw.HBox([self.send]),
+                self.others,
             ]
         )
         super().__init__([ipw.HBox([self.look, self.hurry]), self.status, self.curve, self.next])
@@ -241,7 +249,8 @@ class ActivationView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no typ
         self.status.value = _page(funnel_html(found) + status_table(found, stuck=False))
         self.stuck.value = _page(stuck_table(found, model.why))
         files = f"<p>{esc(model.reminders)}<br>{DELETE_IT}</p>" if model.reminders else ""
-        self.mails.value = _page(files + invitations_table(model.invitations, model.invited))
+        self.mails.value = _page(files + invitations_html(model.invitations, model.invited))
+        self.others.value = _page(others_table(model.invitations))
         self.why.layout.display = "flex" if len(counts) > 1 else "none"
         self.next.layout.display = "flex" if found is not None else "none"
 

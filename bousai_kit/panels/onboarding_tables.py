@@ -20,7 +20,8 @@ __all__ = [
     "counts_table",
     "funnel_html",
     "group_table",
-    "invitations_table",
+    "invitations_html",
+    "others_table",
     "posts_table",
     "result_table",
     "status_table",
@@ -227,16 +228,16 @@ def stuck_table(status: Status | None, code: str = "") -> str:
             one["ward"] or one["bureau"],
             one["reason"],
             one["todo"],
-            one["give_to"] or "（名簿に連絡員がいません）",
+            one["give_to"] or "（連絡員なし）",
         )
         for one in found
     ]
     caption = f"対応が必要な人（{REASONS[code] if code else 'すべて'}、{len(found):,} 名）"
-    return table_html(caption, ("職員番号", "区・局", "理由", "すること", "渡す相手（職員番号）"), rows)
+    return table_html(caption, ("職員番号", "区・局", "理由", "すること", "渡す相手"), rows)
 
 
-def invitations_table(planned: Invitations | None, result: InviteResult | None) -> str:
-    """Whom a mail would reach, who gets none and what to do instead; or how the sending ended."""
+def invitations_html(planned: Invitations | None, result: InviteResult | None) -> str:
+    """How many a mail would reach now; how the last sending ended."""
     text = ""
     if result is not None:
         text = f"<p>招待メールを {len(result.sent):,} 名に送りました。</p>"
@@ -249,15 +250,17 @@ def invitations_table(planned: Invitations | None, result: InviteResult | None) 
             text += f"<p>{result.left:,} 名が残っています。もう一度調べて、続けてください。</p>"
     if planned is None:
         return text
-    text += f"<p>いま招待メールを送れる人：{len(planned.invitees):,} 名（1 人 1 日 1 通まで）</p>"
+    return text + f"<p>いま招待メールを送れる人：{len(planned.invitees):,} 名（1 人 1 日 1 通まで）</p>"
+
+
+def others_table(planned: Invitations | None) -> str:
+    """Who gets no mail, why, and what to do instead; those who have logged in left out."""
     rows = [
         (one["staff_number"], one["reason"], one["todo"])
-        for one in planned.others
+        for one in (() if planned is None else planned.others)
         if one["code"] != "logged_in"
     ]
-    return text + (
-        table_html("招待メールを送らない人", ("職員番号", "理由", "すること"), rows) if rows else ""
-    )
+    return table_html("招待メールを送らない人", ("職員番号", "理由", "すること"), rows) if rows else ""
 
 
 def group_table(status: Status | None, by: str) -> str:
