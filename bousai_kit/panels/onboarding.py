@@ -270,7 +270,7 @@ class OnboardingModel(ActivationModel, ConsoleSteps):
         if status.login_rate >= ENOUGH_RATE:
             return "登録は完了です。20_drill（訓練の実施）を開いてください。"
         missing.append(f"まだログインしていない {status.created - status.active:,} 名")
-        return "まだの人に声を掛け、しばらくしてから「ログイン状況を見る」を押してください。"
+        return "「声掛け一覧（Excel）を作る」を使って声を掛け、翌日「ログイン状況を見る」を押してください。"
 
     def as_html(self) -> str:
         from bousai_kit.panels.onboarding_tables import counts_table, funnel_html, status_table
