@@ -9,9 +9,10 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +43,12 @@ _LISTS = {
 }
 _NAMES = {"units": "orgunits"}
 
+_ROW = tuple(one.name for one in fields(Person) if one.name != "extra")
+_OWN = frozenset(one.name for one in fields(PersonItem)) - {"person"}
+_row = attrgetter(*_ROW)
+_terse = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_plain = json.JSONEncoder(ensure_ascii=False)
+
 T = TypeVar("T")
 
 
@@ -54,8 +61,7 @@ def save_plan(plan: Plan, path: Path) -> Path:
     """Write a plan, readable and writable by its owner alone; replaces whole or not at all."""
     document = _document(plan)
     document["sha256"] = _digest(document)
-    text = json.dumps(document, ensure_ascii=False, indent=1)
-    write_private(path, text.encode())
+    write_private(path, b"".join(_written(document)))
     return path
 
 
@@ -170,16 +176,19 @@ def _document(plan: Plan) -> dict[str, Any]:
 
 def _person(item: PersonItem) -> dict[str, Any]:
     person = item.person
-    row = {one.name: getattr(person, one.name) for one in fields(person)}
-    row["extra"] = dict(person.extra)
-    said: dict[str, Any] = {
-        "action": item.action,
-        **{name: value for name, value in row.items() if _says(value)},
-    }
-    said |= {"user_id": item.user_id} if item.user_id else {}
-    said |= {"changes": {name: list(pair) for name, pair in item.changes.items()}} if item.changes else {}
-    said |= {"before": dict(item.before)} if item.before else {}
-    return said | ({"reason": item.reason} if item.reason else {})
+    said: dict[str, Any] = {"action": item.action}
+    said |= {name: value for name, value in zip(_ROW, _row(person), strict=True) if _says(value)}
+    if person.extra:
+        said["extra"] = dict(person.extra)
+    if item.user_id:
+        said["user_id"] = item.user_id
+    if item.changes:
+        said["changes"] = {name: list(pair) for name, pair in item.changes.items()}
+    if item.before:
+        said["before"] = dict(item.before)
+    if item.reason:
+        said["reason"] = item.reason
+    return said
 
 
 def _slim(one: Any) -> dict[str, Any]:
@@ -190,13 +199,42 @@ def _slim(one: Any) -> dict[str, Any]:
 
 
 def _says(value: Any) -> bool:
-    return value not in ("", None, (), [], {})
+    return bool(value) or value == 0  # not "", None or an empty list
 
 
 def _digest(document: Mapping[str, Any]) -> str:
-    said = {name: value for name, value in document.items() if name != "sha256"}
-    text = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    """Of the JSON in its tersest form with sorted keys, made piece by piece: it is tens of megabytes long."""
+    digest, head = hashlib.sha256(), "{"
+    for name in sorted(set(document) - {"sha256"}):
+        digest.update(f"{head}{_terse.encode(name)}:".encode("utf-8", "surrogatepass"))
+        for part in _parts(document[name], _terse, ","):
+            digest.update(part)
+        head = ","
+    digest.update(b"{}" if head == "{" else b"}")
+    return digest.hexdigest()
+
+
+def _written(document: Mapping[str, Any]) -> Iterator[bytes]:
+    """The same for a person to read: one line a thing."""
+    head = "{\n "
+    for name, value in document.items():
+        yield f"{head}{_plain.encode(name)}: ".encode()
+        yield from _parts(value, _plain, ",\n  ")
+        head = ",\n "
+    yield b"\n}\n"
+
+
+def _parts(value: Any, encoder: json.JSONEncoder, between: str) -> Iterator[bytes]:
+    """One value; a list of things a few hundred at a time."""
+    if not isinstance(value, list) or len(value) < 2:
+        yield encoder.encode(value).encode("utf-8", "surrogatepass")
+        return
+    head, encode = "[" + between[1:], encoder.encode
+    for first in range(0, len(value), 500):
+        text = between.join(map(encode, value[first : first + 500]))
+        yield f"{head}{text}".encode("utf-8", "surrogatepass")
+        head = between
+    yield b"]"
 
 
 def _plan(document: Mapping[str, Any]) -> Plan:
@@ -236,10 +274,8 @@ def _made(kind: type[T], said: Mapping[str, Any]) -> T:
 
 
 def _made_person(said: Mapping[str, Any]) -> PersonItem:
-    own = {one.name for one in fields(PersonItem)} - {"person"}
-    person = _made(Person, {name: value for name, value in said.items() if name not in own})
-    item = {name: _value(name, value) for name, value in said.items() if name in own}
-    return PersonItem(person=person, **item)
+    person = Person(**{name: _value(name, value) for name, value in said.items() if name not in _OWN})
+    return PersonItem(person=person, **{name: _value(name, said[name]) for name in _OWN & said.keys()})
 
 
 def _value(name: str, value: Any) -> Any:
