@@ -13,6 +13,7 @@ from bousai_kit.errors import GuardError, InputError
 from bousai_kit.panels.base import Report, remembered
 from bousai_kit.panels.onboarding_activation import ENOUGH_RATE, ActivationModel, curve_html
 from bousai_kit.panels.onboarding_console import ConsoleSteps
+from bousai_kit.panels.onboarding_roster import RosterMending
 from bousai_kit.panels.view import Panel
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ WORD = "登録"
 LARGEST_UPLOAD = 50 << 20
 
 
-class OnboardingModel(ActivationModel, ConsoleSteps):
+class OnboardingModel(ActivationModel, ConsoleSteps, RosterMending):
     """What has been chosen, what was found, what may be done next.
 
     Attributes

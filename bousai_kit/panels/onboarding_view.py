@@ -10,6 +10,7 @@ import ipywidgets as ipw
 from bousai_kit.panels.base import esc, guarded
 from bousai_kit.panels.onboarding_activation import ActivationView
 from bousai_kit.panels.onboarding_console import ConsoleFold
+from bousai_kit.panels.onboarding_roster import mending_box
 from bousai_kit.panels.onboarding_tables import (
     changes_table,
     check_table,
@@ -70,12 +71,14 @@ class OnboardingView(PanelView):
             children=[self.changes], titles=("ポストと一人ずつの内容",), selected_index=None
         )
         self.why = ipw.HTML()
+        self.mending = mending_box(model)
         body = [
             _title("1. 名簿を選ぶ"),
             self.roster,
             self.orgunits,
             ipw.HBox([self.upload, self.check]),
             self.checked,
+            self.mending,
             _title("2. 計画を作る"),
             self.leavers,
             self.max_leavers,

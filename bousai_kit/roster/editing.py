@@ -58,6 +58,8 @@ class RosterTable:
     removed : set of int
     problems : Problems
         Of the rows as they are now.
+    version : int
+        Another number after each change.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class RosterTable:
         self._undone: list[_Step] = []
         self._fields = {place: name for name, place in found.index.items()}
         self.problems = Problems(table, found, unit_file)
+        self.version = 0
         self._stale = True
         for number in self.numbers:
             self._look(number)
@@ -242,6 +245,7 @@ class RosterTable:
         cells[place] = text
 
     def _changed(self, step: _Step) -> list[int]:
+        self.version += 1
         rows = {number for number, *_ in step.cells} | set(step.added + step.removed + step.restored)
         names = {self.field(place) for _, place, *_ in step.cells}
         whole = bool(step.added or step.removed or step.restored)

@@ -128,8 +128,8 @@ def _sheet(xml: bytes, table: Table, changes: Changes, edits: Edits) -> tuple[by
         number += 1
         out.append(_new_row(number, dict(enumerate(row)), styles, prefix))
     body = b"".join(out)
-    for si in lost:  # those that went along with a formula that is gone keep their values
-        body = re.sub(rb"<(?:\w+:)?f\b[^>]*\bsi=[\"']%s[\"'][^>]*/>" % si, b"", body)
+    for index in lost:  # those that went along with a formula that is gone keep their values
+        body = re.sub(rb"<(?:\w+:)?f\b[^>]*\bsi=[\"']%s[\"'][^>]*/>" % index, b"", body)
     made = b"<%ssheetData>%s</%ssheetData>" % (prefix, body, prefix)
     return _unmerged(xml[: found.start()] + made + xml[found.end() :], changes), formulas
 
