@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bousai_kit.errors import InputError, Issue, RosterError
 from bousai_kit.roster import relations, rules, units
-from bousai_kit.roster.columns import ROSTER, UNITS, Column, Match, match, recogniser
+from bousai_kit.roster.columns import ROSTER, UNITS, Column, Match, header_key, match, recogniser
 from bousai_kit.roster.model import Person, Roster
 from bousai_kit.tables import Table, read_bytes, table_of
 
@@ -16,6 +16,9 @@ __all__ = ["person_maker", "read_roster", "read_units", "roster_table"]
 
 _WHAT = "名簿"
 _UNITS_WHAT = "組織ファイル"
+_WHOLE = frozenset(
+    header_key(name) for name in ("氏名", "名前", "職員氏名", "氏名（漢字）", "full_name", "name")
+)
 
 
 def read_roster(path: Path, *, orgunits: Path | None = None) -> Roster:
@@ -106,7 +109,7 @@ def usable(table: Table, found: Match, what: str) -> None:
             at,
             column.title,
             "error",
-            f"必須の列「{column.title}」（{column.field}）がありません。見出しを確かめてください。",
+            f"必須の列「{column.title}」（{column.field}）がありません。{_instead(column, table)}",
         )
         for column in found.missing
     ]
@@ -136,6 +139,17 @@ def usable(table: Table, found: Match, what: str) -> None:
             issues=(Issue(0, "", "error", f"{what}の見出しの下に行がありません。"),),
             hint="見出しの下に、1 行に 1 件ずつ書いてください。",
         )
+
+
+def _instead(column: Column, table: Table) -> str:
+    """How to mend a missing column, where the table shows what was meant."""
+    below = {header_key(cell) for row in table.rows[:2] for cell in row}
+    if header_key(column.title) in below:
+        return "見出しが 2 段に分かれています。1 段にまとめてください。"
+    whole = next((title.strip() for title in table.header if header_key(title) in _WHOLE), "")
+    if column.field in ("last_name", "first_name") and whole:
+        return f"「{whole}」の列を「姓」と「名」の 2 列に分けてください。"
+    return "見出しを確かめ、なければ列を足してください。"
 
 
 def _people(table: Table, found: Match, report: rules.Report) -> list[Person]:

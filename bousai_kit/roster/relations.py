@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 from bousai_kit.roster.columns import key
 from bousai_kit.roster.model import Person
@@ -11,25 +12,31 @@ from bousai_kit.roster.rules import Report
 __all__ = ["check_people"]
 
 _HEAD = "区本部長"
+_FEW, _NEARLY_ALL = 5, 0.8  # below so many numbers nothing is usual
+_NOT_DIGITS = {code: None for code in range(128) if not chr(code).isdigit()}
 
 
 def check_people(people: Sequence[Person], report: Report) -> None:
     """Report duplicates and shared telephones, deputies who lead nowhere, wards without or with two heads."""
-    _unique(people, report, "staff_number", lambda person: key(person.staff_number))
-    _unique(people, report, "login_id", lambda person: key(person.login_id).casefold())
+    staff = [key(person.staff_number) for person in people]
+    logins = [key(person.login_id).casefold() for person in people]
+    _unique(people, report, "staff_number", staff)
+    _unique(people, report, "login_id", logins)
+    _lost_zeros(people, report, staff)
     _phones(people, report)
-    _deputies(people, report)
+    _deputies(people, report, staff, logins)
     _wards(people, report)
     if people and not report.has("device_os"):
         report.warning(
-            0, "device_os", "端末OS の列がありません。端末別の集計と、端末のない人の確認ができません。"
+            0,
+            "device_os",
+            "端末OS の列がありません。端末別の集計と、端末のない人の確認をするには、列を足してください。",
         )
 
 
-def _unique(people: Sequence[Person], report: Report, name: str, of: Callable[[Person], str]) -> None:
+def _unique(people: Sequence[Person], report: Report, name: str, values: Sequence[str]) -> None:
     first: dict[str, int] = {}
-    for person in people:
-        value = of(person)
+    for person, value in zip(people, values, strict=True):
         if not value:
             continue
         row = first.setdefault(value, person.row)
@@ -39,11 +46,37 @@ def _unique(people: Sequence[Person], report: Report, name: str, of: Callable[[P
             )
 
 
+def _lost_zeros(people: Sequence[Person], report: Report, staff: Sequence[str]) -> None:
+    """Numbers that are shorter than all the others: a spreadsheet takes zeros away without a word."""
+    usual = _usual_width([number for number in staff if number.isascii() and number.isdigit()])
+    for person, number in zip(people, staff, strict=True):
+        if usual and len(number) < usual and number.isascii() and number.isdigit():
+            report.warning(
+                person.row,
+                "staff_number",
+                f"ほかの行は {usual} 桁です。Excel が先頭の 0 を消していないか確かめてください"
+                f"（0 を補うと {number.zfill(usual)}）。",
+            )
+
+
+def _usual_width(numbers: Sequence[str]) -> int:
+    """How many digits the numbers have: as nearly all, or as those that begin with 0; 0: nobody knows."""
+    led = {len(number) for number in numbers if number[0] == "0"}
+    if len(led) == 1:
+        return max(led) if max(led) >= max(map(len, numbers)) else 0
+    if not led and len(numbers) >= _FEW:
+        width, count = Counter(map(len, numbers)).most_common(1)[0]
+        return width if count >= len(numbers) * _NEARLY_ALL else 0
+    return 0
+
+
 def _phones(people: Sequence[Person], report: Report) -> None:
     first: dict[str, int] = {}
     for person in people:
-        digits = "".join(c for c in person.phone if c.isdigit())
+        digits = person.phone.translate(_NOT_DIGITS)
         if digits:
+            if digits.startswith("81") and len(digits) > 10:  # +81-90-… is 090-…
+                digits = f"0{digits[2:].removeprefix('0')}"
             row = first.setdefault(digits, person.row)
             if row != person.row:
                 report.warning(
@@ -51,11 +84,13 @@ def _phones(people: Sequence[Person], report: Report) -> None:
                 )
 
 
-def _deputies(people: Sequence[Person], report: Report) -> None:
-    by_staff = {key(person.staff_number): index for index, person in reversed([*enumerate(people)])}
-    by_login = {key(person.login_id).casefold(): index for index, person in reversed([*enumerate(people)])}
+def _deputies(people: Sequence[Person], report: Report, staff: Sequence[str], logins: Sequence[str]) -> None:
+    by_staff: dict[str, int] = {}
+    by_login: dict[str, int] = {}
     by_name: dict[str, list[int]] = {}
     if any(person.deputy_for for person in people):
+        for index in range(len(people) - 1, -1, -1):
+            by_staff[staff[index]] = by_login[logins[index]] = index
         for index, person in enumerate(people):
             by_name.setdefault(_name_key(person.name), []).append(index)
     target: dict[int, int] = {}
@@ -64,7 +99,9 @@ def _deputies(people: Sequence[Person], report: Report) -> None:
         if not person.deputy_for:
             if person.deputy_order is not None:
                 report.warning(
-                    person.row, "deputy_for", "代理順位がありますが、代理対象（職員番号）が空です。"
+                    person.row,
+                    "deputy_for",
+                    "代理順位がありますが、代理対象が空です。相手の職員番号を書くか、順位を消してください。",
                 )
             continue
         wanted = key(person.deputy_for)
@@ -118,7 +155,7 @@ def _wards(people: Sequence[Person], report: Report) -> None:
         if ward:
             first.setdefault(ward, person.row)
         elif leads:
-            report.warning(person.row, "ward", f"{_HEAD}ですが、区が空です。")
+            report.warning(person.row, "ward", f"{_HEAD}ですが、区が空です。区の名前を書いてください。")
         if ward and leads:
             row = head.setdefault(ward, person.row)
             if row != person.row:
@@ -127,4 +164,8 @@ def _wards(people: Sequence[Person], report: Report) -> None:
                 )
     for ward, row in first.items():
         if ward not in head:
-            report.warning(row, "hq_role", f"{ward}に{_HEAD}がいません。")
+            report.warning(
+                row,
+                "hq_role",
+                f"{ward}に{_HEAD}がいません。{_HEAD}にする人の「本部役割」を「{_HEAD}」にしてください。",
+            )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 
-from bousai_kit.errors import Issue
-from bousai_kit.roster.columns import Column, Match, key
+from bousai_kit.roster.columns import key
 from bousai_kit.roster.model import Person
-from bousai_kit.tables import Table
+from bousai_kit.roster.report import Report
 
 __all__ = ["Report", "external_key_problem", "person_of", "unit_name_problem"]
 
@@ -31,10 +31,17 @@ _HARMLESS = frozenset("　・･゠＝‐‑–—’“”、。（）［］｛
 _KANA = re.compile(r"[ァ-ヺー・ヽヾㇰ-ㇿ゛゜ 　]{0,100}")
 _NARROW = re.compile(r"[\uff65-\uff9fァ-ヺー・ヽヾㇰ-ㇿ゛゜ 　]+")
 _PHONE = re.compile(r"(?=.*[0-9])[0-9+*#PTpt()-]{1,100}")
-_ADDRESS = re.compile(r"[^\s@\x00-\x20\x7f]{1,64}@(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_ADDRESS = re.compile(
+    rf"(?=.{{1,256}}$)[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~.-]{{1,64}}@(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})+"
+)
+_DAKUTEN = re.compile("[\u3099\u309a]")
+_BARE_PHONE = re.compile(r"[1-9][0-9]{8,9}")
 _DATE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}")
 _POWER = re.compile(r"\d(?:\.\d+)?[Ee]\+?\d+")
 _RETYPE = "列を「文字列」にして入力し直してください。"
+_UNSEEN = "目に見えない文字があります。入力し直してください。"
+_SENT = ("last_name", "first_name", "position")  # what LINE WORKS gets; it refuses control characters
 _ORDER = re.compile(r"[0-9]{1,6}")
 _DEVICES = {
     "ios": "iOS",
@@ -49,115 +56,13 @@ _DEVICES = {
 }
 
 
-class Report:
-    """Collects the issues of one table, in the words of its own header.
-
-    Attributes
-    ----------
-    issues : list of Issue
-    uncomputed : set of (int, str)
-        Row and field of formulas without a value, which have been named already.
-    """
-
-    def __init__(self, table: Table, found: Match, columns: Sequence[Column], *, prefix: str = "") -> None:
-        self.issues: list[Issue] = []
-        self._table, self._found, self._prefix = table, found, prefix
-        self._titles = {column.field: column.title for column in columns}
-        for name, place in found.index.items():
-            self._titles[name] = table.header[place].strip()
-        self._required = {column.field for column in columns if column.required}
-        self.uncomputed = self._formulas()
-        self._header()
-        self._cells()
-
-    def has(self, name: str) -> bool:
-        """Whether the file has this column at all."""
-        return name in self._found.index
-
-    def error(self, row: int, name: str, problem: str) -> None:
-        """The row cannot be created."""
-        self.issues.append(Issue(row, self._titles.get(name, name), "error", self._prefix + problem))
-
-    def warning(self, row: int, name: str, problem: str) -> None:
-        """Worth a look; never blocks."""
-        self.issues.append(Issue(row, self._titles.get(name, name), "warning", self._prefix + problem))
-
-    def required(self, row: int, name: str, value: str) -> bool:
-        """Whether the value is there; else an error, unless an empty formula has been named already."""
-        if value:
-            return True
-        if (row, name) not in self.uncomputed:
-            self.error(row, name, "必須の値が空です。値を入れてください。")
-        return False
-
-    def extra_names(self) -> list[tuple[int, str]]:
-        """Index and unique name of each column that the kit does not know and that holds anything."""
-        names: list[tuple[int, str]] = []
-        taken = set(self._titles.values())
-        for place in self._found.unknown:
-            title = self._table.header[place].strip() or f"（見出しなし {place + 1} 列目）"
-            name, number = title, 2
-            while name in taken:
-                name, number = f"{title} ({number})", number + 1
-            taken.add(name)
-            names.append((place, name))
-        return names
-
-    def _formulas(self) -> set[tuple[int, str]]:
-        names = {place: name for name, place in self._found.index.items()}
-        found = set()
-        for row, place in sorted(self._table.missing_formulas):
-            name = names.get(place, "")
-            title = name or self._table.header[place]
-            sentence = (
-                "数式の計算結果が保存されていないか、エラーです。"
-                "Excel で開いて上書き保存するか、値に置き換えてください。"
-            )
-            (self.error if name in self._required else self.warning)(row, title, sentence)
-            found.add((row, name))
-        return found
-
-    def _header(self) -> None:
-        for place, name in self.extra_names():
-            said = "見出しのない列です" if not self._table.header[place].strip() else "この列は使われません"
-            self.warning(
-                self._table.header_row,
-                name,
-                f"{said}。内容はそのまま残します。必要な列なら見出しを見本に合わせてください。",
-            )
-
-    def _cells(self) -> None:
-        for row, cells in zip(self._table.row_numbers, self._table.rows, strict=True):
-            self.look_at(row, cells)
-
-    def look_at(self, row: int, cells: Sequence[str]) -> None:
-        """Report what shows of a row before anybody knows what its cells mean."""
-        width = len(self._table.header)
-        if len(cells) > width:
-            self.warning(
-                row,
-                "",
-                f"見出し（{width} 列）より値が多くあります（{len(cells)} 個）。列がずれていないか確かめ、"
-                "値の中の区切り文字を引用符で囲むか、余分な値を消してください。",
-            )
-        for place, cell in enumerate(cells[:width]):
-            if cell and cell[0] == "=":
-                names = {at: name for name, at in self._found.index.items()}
-                title = names.get(place, self._table.header[place])
-                self.warning(
-                    row, title, "文字列が「=」で始まっています。数式のつもりなら値に置き換えてください。"
-                )
-
-
 def person_of(row: int, values: list[str], extra: Mapping[str, str], report: Report) -> Person:
     """Make a person of cells in the order of `columns.ROSTER`, widths mended, and check each by itself."""
     (staff, last, first, last_kana, first_kana, login, code, unit, position, *rest) = values
     hq_role, ward, bureau, order, deputy_for, device, phone, private_email, note = rest
     if not (_STAFF.fullmatch(staff)):
         _check_staff(row, staff, report)
-    if last and first and last.isalnum() and first.isalnum() and len(last) + len(first) <= 80:
-        pass
-    else:
+    if not (last.isalnum() and first.isalnum() and len(last) + len(first) <= 80 and "0" not in (last, first)):
         _check_names(row, last, first, report)
     if not _KANA.fullmatch(last_kana):
         last_kana = _check_kana(row, "last_kana", last_kana, report)
@@ -172,16 +77,29 @@ def person_of(row: int, values: list[str], extra: Mapping[str, str], report: Rep
     for name, value in (("staff_number", staff), ("orgunit_code", code)):
         if not value.isalnum() and value:
             _check_changed(row, name, value, report)
-    if position and not position.isalnum():
-        _check_text(row, "position", position, report)
+    for name, value in (
+        ("position", position),
+        ("orgunit_name", unit),
+        ("hq_role", hq_role),
+        ("ward", ward),
+        ("bureau", bureau),
+    ):
+        if value and (value == "0" or not value.isalnum()):
+            _check_text(row, name, value, report)
     if len(position) > 100:
         report.error(
             row, "position", f"役職は 100 文字までです（{len(position):,} 文字）。短くしてください。"
         )
     if phone and not _PHONE.fullmatch(phone):
         phone = _check_phone(row, phone, report)
-    if private_email and not (len(private_email) <= 256 and _ADDRESS.fullmatch(private_email)):
-        report.error(row, "private_email", "メールアドレスの形ではありません。直すか、空にしてください。")
+    elif phone and _BARE_PHONE.fullmatch(phone.replace("-", "")):
+        report.warning(
+            row,
+            "phone",
+            "先頭の 0 がありません。Excel が消した可能性があります。確かめて 0 を付けてください。",
+        )
+    if private_email and not _ADDRESS.fullmatch(private_email):
+        private_email = _check_address(row, private_email, report)
     return Person(
         row=row,
         staff_number=staff,
@@ -212,9 +130,12 @@ def external_key_problem(code: str) -> str:
         return f"コードは 100 文字までです（{len(code):,} 文字）。短くしてください。"
     refused = _NOT_IN_A_KEY.search(code)
     if refused:
-        return f"LINE WORKS の External Key に使えない記号「{refused[0]}」があります（% \\ # / ? は不可）。"
+        return (
+            f"LINE WORKS の External Key に使えない記号「{refused[0]}」があります"
+            "（% \\ # / ? は不可）。別の記号に変えるか、消してください。"
+        )
     if _control(code):
-        return "改行などの制御文字があります。消してください。"
+        return "改行など、目に見えない制御文字があります。入力し直してください。"
     return ""
 
 
@@ -225,9 +146,11 @@ def unit_name_problem(name: str) -> str:
     if name.isalnum():
         return ""
     if _control(name):
-        return "改行などの制御文字があります。消してください。"
+        return "改行など、目に見えない制御文字があります。入力し直してください。"
     refused = _refused(name, _UNIT_SYMBOLS)
-    return f"LINE WORKS の組織名に使えない記号「{refused}」があります。" if refused else ""
+    if refused:
+        return f"LINE WORKS の組織名に使えない記号「{refused}」があります。別の字に変えてください。"
+    return ""
 
 
 def _control(text: str) -> bool:
@@ -275,23 +198,48 @@ def _check_names(row: int, last: str, first: str, report: Report) -> None:
 def _check_text(
     row: int, name: str, value: str, report: Report, symbols: frozenset[str] | None = None
 ) -> None:
+    if value == "0":
+        report.warning(
+            row,
+            name,
+            "「0」になっています。空欄を参照した数式の結果ではないか確かめ、正しい値にしてください。",
+        )
     if value.isalnum():
         return
-    if _control(value):
-        report.error(row, name, "改行などの制御文字があります。消してください。")
+    control, kinds = _seen(value)
+    if control:
+        said = "改行など、目に見えない制御文字があります。入力し直してください。"
+        (report.error if name in _SENT else report.warning)(row, name, said)
     refused = _refused(value, symbols) if symbols is not None else ""
     if refused and not _control(refused):
-        report.error(row, name, f"LINE WORKS の名前に使えない記号「{refused}」があります。")
-    odd = [c for c in value if not c.isascii() and not c.isalnum() and c not in _HARMLESS]
-    kinds = {unicodedata.category(c) for c in odd}
+        report.error(
+            row, name, f"LINE WORKS の名前に使えない記号「{refused}」があります。別の字に変えてください。"
+        )
     if "Co" in kinds:
         report.warning(
-            row, name, "外字（この端末だけの文字）があります。ほかの端末では正しく表示されません。"
+            row,
+            name,
+            "外字（この端末だけの文字）があります。ほかの端末では正しく表示されないので、標準の字に変えてください。",
         )
     if "Cf" in kinds:
-        report.warning(row, name, "目に見えない文字があります。入力し直してください。")
+        report.warning(row, name, _UNSEEN)
+    if _DAKUTEN.search(value):
+        report.warning(
+            row,
+            name,
+            "濁点（゛゜）が文字から分かれています（Mac で作ったファイルなど）。入力し直してください。",
+        )
     if symbols is not None and any(kind[0] in "PS" for kind in kinds):
-        report.warning(row, name, "記号があります。LINE WORKS が受け付けない場合があります。")
+        report.warning(
+            row, name, "記号があります。LINE WORKS が受け付けない場合があるので、確かめてください。"
+        )
+
+
+@lru_cache(maxsize=4096)
+def _seen(value: str) -> tuple[bool, frozenset[str]]:
+    """Whether control characters are in it, and the categories of what is neither letter nor harmless."""
+    odd = (c for c in value if not c.isascii() and not c.isalnum() and c not in _HARMLESS)
+    return _control(value), frozenset(map(unicodedata.category, odd))
 
 
 def _check_kana(row: int, name: str, kana: str, report: Report) -> str:
@@ -301,6 +249,10 @@ def _check_kana(row: int, name: str, kana: str, report: Report) -> str:
     if _NARROW.fullmatch(kana):
         report.warning(row, name, "半角カタカナを全角にして扱います。")
         return unicodedata.normalize("NFKC", kana).strip()
+    joined = unicodedata.normalize("NFC", kana)
+    if _KANA.fullmatch(joined):
+        report.warning(row, name, "文字から分かれた濁点（゛゜）を、1 文字にまとめて扱います。")
+        return joined
     report.error(row, name, "フリガナは全角カタカナだけで書いてください（LINE WORKS が受け付けません）。")
     return kana
 
@@ -335,7 +287,9 @@ def _check_login(row: int, login: str, report: Report) -> None:
 
 
 def _check_changed(row: int, name: str, value: str, report: Report) -> None:
-    """Values that a spreadsheet has made of something else."""
+    """Values that a spreadsheet has made of something else, or that only look the same."""
+    if not value.isascii() and any(unicodedata.category(letter) == "Cf" for letter in value[:100]):
+        report.warning(row, name, _UNSEEN)
     if _DATE.fullmatch(value):
         report.warning(
             row,
@@ -348,6 +302,21 @@ def _check_changed(row: int, name: str, value: str, report: Report) -> None:
             name,
             "指数表記になっています。Excel が桁を丸めた可能性があります。" + _RETYPE,
         )
+
+
+def _check_address(row: int, address: str, report: Report) -> str:
+    mended = key(address) if len(address) <= 1000 else address
+    if _ADDRESS.fullmatch(mended):
+        report.warning(row, "private_email", f"全角の文字を半角にして「{mended}」として扱います。")
+        return mended
+    local, at, domain = address.rpartition("@")
+    problem = "メールアドレスの形（name@example.jp）ではありません。"
+    if at and len(local) > 64:
+        problem = f"メールアドレスの「@」の前は 64 文字までです（{len(local):,} 文字）。"
+    elif at and (len(domain) > 253 or len(address) > 256):
+        problem = f"メールアドレスは 256 文字まで、「@」の後は 253 文字までです（{len(address):,} 文字）。"
+    report.error(row, "private_email", problem + "直すか、空にしてください。")
+    return address
 
 
 def _check_phone(row: int, phone: str, report: Report) -> str:

@@ -87,7 +87,11 @@ def _parents_first(
         for number, member in enumerate(reversed(path), 1):
             depth[member] = base + number
             if depth[member] == _DEEPEST + 1:
-                report.error(rows[member], "parent_code", f"組織の階層は {_DEEPEST} 段までです。")
+                report.error(
+                    rows[member],
+                    "parent_code",
+                    f"組織の階層は {_DEEPEST} 段までです。上の段にまとめてください。",
+                )
     return tuple(sorted(units.values(), key=lambda unit: depth[unit.code]))
 
 
@@ -97,7 +101,10 @@ def _same_names(units: Sequence[RosterUnit], rows: dict[str, int], report: Repor
         same = first.setdefault((unit.parent_code, key(unit.name)), unit.code)
         if same != unit.code and unit.name:
             report.warning(
-                rows[unit.code], "name", f"同じ上位組織の下に同じ名前の組織があります（{rows[same]} 行目）。"
+                rows[unit.code],
+                "name",
+                f"同じ上位組織の下に同じ名前の組織があります（{rows[same]} 行目）。"
+                "名前を変えて区別してください。",
             )
 
 
@@ -112,6 +119,7 @@ def units_of(
         None: there is no organisation file.
     """
     known = {unit.code for unit in units or ()}
+    bare = {unit.code.lstrip("0"): unit.code for unit in units or ()}
     made: dict[str, RosterUnit] = {}
     named: dict[str, tuple[int, str]] = {}
     for person in people:
@@ -123,10 +131,12 @@ def units_of(
                 code, name or code, "", len(known) + len(made) + 1, person.ward, person.bureau
             )
             if units is not None:
+                meant = bare.get(code.lstrip("0"), "") if code.isascii() and code.isdigit() else ""
                 report.warning(
                     person.row,
                     "orgunit_code",
-                    "組織ファイルにない所属コードです。最上位の組織として扱います。",
+                    "組織ファイルにない所属コードです。最上位の組織として扱います。"
+                    + (f"組織ファイルの「{meant}」なら、先頭の 0 をそろえてください。" if meant else ""),
                 )
         if not name:
             continue
@@ -139,6 +149,7 @@ def units_of(
             report.warning(
                 person.row,
                 "orgunit_name",
-                f"{row} 行目と同じ所属コードで、所属名が違います。先の行の名前を使います。",
+                f"{row} 行目と同じ所属コードで、所属名が違います。先の行の名前を使います。"
+                "違う組織なら、所属コードを分けてください。",
             )
     return (*(units or ()), *made.values())

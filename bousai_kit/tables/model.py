@@ -33,6 +33,8 @@ class Table:
         Of a CSV; "" for XLSX.
     sheet : str
         Of an XLSX; "" for CSV.
+    hidden_rows : frozenset of int
+        Numbers of the rows that a sheet hides and that hold something all the same.
     """
 
     header: tuple[str, ...]
@@ -43,3 +45,4 @@ class Table:
     header_row: int = 1
     delimiter: str = ""
     sheet: str = ""
+    hidden_rows: frozenset[int] = frozenset()

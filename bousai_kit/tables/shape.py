@@ -44,6 +44,7 @@ def assemble(
     delimiter: str = "",
     sheet: str = "",
     missing_formulas: frozenset[tuple[int, int]] = frozenset(),
+    hidden_rows: frozenset[int] = frozenset(),
     widen: bool = False,
 ) -> Table:
     """Make the table below the header at index `at`.
@@ -93,4 +94,5 @@ def assemble(
         header_row=at + 1,
         delimiter=delimiter,
         sheet=sheet,
+        hidden_rows=hidden_rows.intersection(ends),
     )

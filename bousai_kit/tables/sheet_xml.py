@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-__all__ = ["Facts", "extent", "facts", "sheet_paths", "without_blanks", "zero_formats"]
+__all__ = ["Facts", "extent", "facts", "is_near", "sheet_paths", "without_blanks", "zero_formats"]
 
 _CELL = re.compile(rb"<(?:\w+:)?c\b[^>]*?\br=[\"']([A-Z]{1,3})([0-9]+)[\"']")
 _ANY_CELL = re.compile(rb"<(?:\w+:)?c[\s/>]")
+_FAR = re.compile(rb'<c r="(?:[A-Z]{2}|[A-Z][0-9]{6})')
+_HIDDEN_ROW = re.compile(rb"<(?:\w+:)?row\b([^>]*\bhidden=[\"'](?:1|true)[\"'][^>]*)>")
+_ROW_NUMBER = re.compile(rb"\br=[\"']([0-9]{1,7})[\"']")
 _BLANK = re.compile(rb"<(?:\w+:)?c\b[^>]*/>|<(?:\w+:)?c\b[^>]*></(?:\w+:)?c>")
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
 _ERROR = re.compile(rb"<(?:\w+:)?c\b([^>]*\bt=[\"']e[\"'][^>]*)>")
@@ -40,10 +43,13 @@ class Facts:
         Formulas without a stored value, or whose value is an error; cells that hold an error.
     zeros : dict
         Numbers whose format shows so many digits, zeros in front.
+    hidden : frozenset of int
+        Rows that are not shown.
     """
 
     missing: frozenset[tuple[int, int]] = frozenset()
     zeros: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    hidden: frozenset[int] = frozenset()
 
 
 def sheet_paths(parts: zipfile.ZipFile) -> dict[str, str]:
@@ -95,14 +101,23 @@ def extent(xml: bytes) -> tuple[int, int]:
     return rows, max((_index(name.decode()) + 1 for name in {name for name, _ in cells}), default=0)
 
 
+def is_near(xml: bytes) -> bool:
+    """Whether every cell is surely in the first 26 columns and 99,999 rows; False: `extent` has to look."""
+    plain = xml.count(b'<c r="') + xml.count(b"<col") == xml.count(b"<c") and b":c" not in xml
+    return plain and _FAR.search(xml) is None
+
+
 def facts(xml: bytes, zeros: Mapping[str, int]) -> Facts:
     """Read a sheet's XML once more, when there is a formula, an error or a format of zeros in it."""
-    if not zeros and not _FORMULA.search(xml) and not _ERROR.search(xml):
-        return Facts()
+    hidden = _hidden(xml)
+    computed = (b"<f" in xml or b":f" in xml) and _FORMULA.search(xml)
+    wrong = (b't="e"' in xml or b"t='e'" in xml) and _ERROR.search(xml)
+    if not zeros and not computed and not wrong:
+        return Facts(hidden=hidden)
     if len(_ANY_CELL.findall(xml)) != len(_CELL.findall(xml)):  # some do not say where they are
         reader = _Reader(zeros)
         reader.read(xml)
-        return Facts(frozenset(reader.missing), reader.zeros)
+        return Facts(frozenset(reader.missing), reader.zeros, hidden)
     missing = {_place(attributes) for attributes in _ERROR.findall(xml)}
     for attributes, value in _COMPUTED.findall(xml):
         if not value and not _TEXT.search(attributes):
@@ -113,7 +128,14 @@ def facts(xml: bytes, zeros: Mapping[str, int]) -> Facts:
         for attributes in re.findall(styled, xml):
             if not _NOT_A_NUMBER.search(attributes):
                 shown[_place(attributes)] = digits
-    return Facts(frozenset(missing), shown)
+    return Facts(frozenset(missing), shown, hidden)
+
+
+def _hidden(xml: bytes) -> frozenset[int]:
+    if b"hidden" not in xml:
+        return frozenset()
+    rows = (_ROW_NUMBER.search(attributes) for attributes in _HIDDEN_ROW.findall(xml))
+    return frozenset(int(match[1]) for match in rows if match is not None)
 
 
 def _place(attributes: bytes) -> tuple[int, int]:

@@ -171,7 +171,7 @@ def _sheet(
     """The sheet and its XML, without far cells that only look different: calamine would keep all between."""
     from python_calamine import CalamineWorkbook
 
-    rows, columns = sheet_xml.extent(xml)
+    rows, columns = (0, 0) if sheet_xml.is_near(xml) else sheet_xml.extent(xml)
     if rows * columns <= _MOST_CELLS:
         return book.get_sheet_by_name(sheet), xml
     xml = sheet_xml.without_blanks(xml)
@@ -213,7 +213,14 @@ def _table(
             ):
                 record[left] = records[top][left]
     return assemble(
-        records, at, what=what, encoding="xlsx", sheet=sheet, missing_formulas=facts.missing, widen=True
+        records,
+        at,
+        what=what,
+        encoding="xlsx",
+        sheet=sheet,
+        missing_formulas=facts.missing,
+        hidden_rows=facts.hidden,
+        widen=True,
     )
 
 

@@ -128,7 +128,8 @@ def test_no_row_at_all(tmp_path: Path) -> None:
 
 def test_too_many_cells_are_named_and_what_slipped_is_an_error(tmp_path: Path) -> None:
     roster = read(
-        tmp_path, f"{HEADER}\n{ROW}\n13,試験,夏子,natsu@city-demo,A00,x,y\n14,試,験,春,haru@city-demo,A00\n"
+        tmp_path,
+        f"{HEADER}\n{ROW}\n0013,試験,夏子,natsu@city-demo,A00,x,y\n0014,試,験,春,haru@city-demo,A00\n",
     )
     found = [(i.row, i.column, i.severity) for i in roster.issues if i.row]
     assert (

@@ -102,7 +102,8 @@ OK, WARNING, ERROR = "", "warning", "error"
         ("phone", "1" * 101, ERROR, "電話番号に使えない"),
         ("private_email", "shiken@example.jp", OK, ""),
         ("private_email", "shiken", ERROR, "メールアドレスの形"),
-        ("private_email", "a" * 65 + "@example.jp", ERROR, "メールアドレスの形"),
+        ("private_email", "a" * 64 + "@example.jp", OK, ""),
+        ("private_email", "a" * 65 + "@example.jp", ERROR, "64 文字まで"),
         ("note", "自由に「書く」\n2 行目 \\ # %", OK, ""),
         ("note", "=1+1", WARNING, "「=」で始まって"),
         ("position", "=1+1", WARNING, "「=」で始まって"),
@@ -121,7 +122,7 @@ def test_one_value(make: Make, field: str, value: str, severity: str, said: str)
     assert all(issue.problem.endswith("。") for issue in mine)
 
 
-DEPUTY = "代理順位がありますが、代理対象（職員番号）が空です。"
+DEPUTY = "代理順位がありますが、代理対象が空です。相手の職員番号を書くか、順位を消してください。"
 
 
 def test_a_value_that_was_mended_is_the_mended_one(make: Make) -> None:
