@@ -319,8 +319,9 @@ class LineWorksClient:
 
     def _failure(self, ask: Ask, action: Action, outcome: Outcome, tries: Tries) -> LineWorksError:
         if isinstance(outcome, Elsewhere):
-            self._memory.foreign(ask.key, functools.partial(problems.foreign_location, outcome.host))
-            return problems.foreign_location(outcome.host)
+            elsewhere = functools.partial(problems.foreign_location, outcome.host)
+            self._memory.foreign(ask.key, elsewhere, now=self.clock.monotonic())
+            return elsewhere()
         if action is Action.UNKNOWN or (
             isinstance(outcome, Fate) and tries.maybe_done and ask.method != "GET"
         ):

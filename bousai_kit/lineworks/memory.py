@@ -3,6 +3,7 @@
 A 4xx other than 401 and 429 is final: the same request (method, path, query, body) is not sent again. A
 look-up that found nothing may be asked again after 10 s. Once something was written, look-ups and deletions
 may end otherwise and are asked anew; a refused write stays refused (a mended one is another request).
+A Location elsewhere is kept for 5 minutes: it may be the page of a proxy where somebody has logged in since.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bousai_kit.errors import LineWorksError
 __all__ = ["RefusalMemory", "request_key"]
 
 _LOOK_UP_S = 10.0
+_FOREIGN_S = 300.0
 _MOST = 20_000
 _MENDABLE = ("GET", "DELETE")
 _NEVER = float("inf")
@@ -72,9 +74,9 @@ class RefusalMemory:
         until = now + _LOOK_UP_S if method == "GET" and status == 404 else _NEVER
         self._keep(key, _Refusal(make, until, writes if method in _MENDABLE else None))
 
-    def foreign(self, key: str, make: Callable[[], LineWorksError]) -> None:
-        """Remember a Location that is not followed: it stays foreign whatever is written."""
-        self._keep(key, _Refusal(make, _NEVER, None))
+    def foreign(self, key: str, make: Callable[[], LineWorksError], *, now: float) -> None:
+        """Remember a Location that is not followed: for a while it stays foreign whatever is written."""
+        self._keep(key, _Refusal(make, now + _FOREIGN_S, None))
 
     def wrote(self) -> None:
         """Something was written, or may have been."""

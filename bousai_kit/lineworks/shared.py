@@ -49,13 +49,15 @@ class Shared:
         return other
 
     def anew(self) -> Shared:
-        """The same budgets, turns and token, but what was refused before is asked again.
+        """The same budgets, turns and token, but what was refused before is asked again, by everybody.
 
-        For who has just mended something elsewhere (the doctor); a token that lacks scopes is given up.
+        For who has just mended something elsewhere (the doctor): whoever then repeats what was refused is
+        not told the old refusal; a token that lacks scopes is given up.
         """
         other = self.beside()
         other.purse = self.purse
         self.purse.ask_anew()
+        self.memory.clear()
         return other
 
 

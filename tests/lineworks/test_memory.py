@@ -137,6 +137,23 @@ def test_a_refused_write_stays_refused(name: str, kind: type[Exception]) -> None
     assert sum(seen.method == "POST" for seen in wire.seen) == 2
 
 
+def test_after_a_visit_of_the_doctor_a_mended_refusal_is_asked_anew() -> None:
+    """The bot was opened to all in the console, the doctor says so: the same message goes out."""
+
+    async def use(client: LineWorksClient, wire: Wire) -> None:
+        send = client.messages.to_user
+        for _ in range(2):
+            with pytest.raises(PermissionDenied):
+                await send(BOT, "u1", {"type": "text", "text": "同文"})
+        assert len(wire.seen) == 1
+        client.shared.anew()
+        await send(BOT, "u1", {"type": "text", "text": "同文"})
+
+    error, wire = run(use, script(sample("refusal/403"), 201))
+    assert error is None
+    assert len(wire.seen) == 2
+
+
 def test_the_same_message_to_another_person_is_another_request() -> None:
     async def use(client: LineWorksClient, wire: Wire) -> None:
         for person in ("u1", "u2", "u1"):

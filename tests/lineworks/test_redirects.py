@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bousai_kit.errors import AuthRejected, ForeignLocation, InvalidRequest, OutcomeUnknown
 from bousai_kit.lineworks.client import LineWorksClient, Trace
 from bousai_kit.lineworks.hosts import HostRule, host_of, is_loopback
-from tests.lineworks.wirelab import API, BOT, START, Seen, Wire, run, sample
+from tests.lineworks.wirelab import API, BOT, START, Seen, Wire, run, sample, script
 
 STORE = "https://apis-storage.worksmobile.com/once?key=one-off"
 VENDOR = HostRule(
@@ -119,6 +119,20 @@ def test_nobody_follows_elsewhere_nor_asks_again(location: str) -> None:
     assert error is None
     assert sum("audits" in seen.target for seen in wire.seen) == 1
     assert {seen.host for seen in wire.seen} == {"www.worksapis.com"}
+
+
+def test_whoever_has_logged_in_at_a_proxys_page_is_let_through() -> None:
+    """A browser login that the city's proxy asks for ends; the same read works again in the same kernel."""
+
+    async def use(client: LineWorksClient, wire: Wire) -> Any:
+        with pytest.raises(ForeignLocation):
+            await client.bots.get(1)
+        await wire.clock.sleep(600)
+        return await client.bots.get(1)
+
+    portal = httpx.Response(302, headers={"Location": "https://login.proxy.example/"})
+    found, _ = run(use, script(portal, (200, {"botId": 1})))
+    assert found == {"botId": 1}
 
 
 @pytest.mark.parametrize("location", FOREIGN)
