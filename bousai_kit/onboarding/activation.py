@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.auth_log import AuthLog, Login, pull_logins
 from bousai_kit.onboarding.curve import Curve, build_curve
-from bousai_kit.onboarding.facts import ACTIVATION, Expected, Facts, read_facts, write_all
+from bousai_kit.onboarding.facts import ACTIVATION, Expected, Facts, read_facts, write_facts
 from bousai_kit.onboarding.stuck import (
     EXPIRES,
     REASONS,
@@ -153,7 +153,7 @@ async def onboarding_status(
     find = _finder(members)
     theirs = [member for member in map(find, expected) if member is not None]
     news = _first_logins(theirs, facts, auth, now)
-    await write_all(ledger, news)
+    await write_facts(ledger, facts, news)
     return count_status(expected, members, facts=facts, auth=auth, now=now)
 
 

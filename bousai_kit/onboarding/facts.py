@@ -1,16 +1,16 @@
 """What the ledger knows of everybody's way in: accounts, hand-outs, mails, first logins, signs of life.
 
-Streams: ``apply:…`` (accounts made, slips printed), ``activation`` (mails, first logins once seen),
-``callbacks`` and ``drill:…`` (signs of life). Ids and staff numbers only. An account is known by its user id:
-somebody who was deleted and made again begins anew, somebody who was renamed does not.
+Streams: ``apply:…`` (accounts made, slips printed), ``activation`` (mails; first logins and first signs of
+life once seen), ``callbacks`` and ``drill:…`` (all signs of life). Ids and staff numbers only. An account is
+known by its user id: somebody who was deleted and made again begins anew, somebody who was renamed does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.curve import day_of
@@ -18,14 +18,15 @@ from bousai_kit.onboarding.curve import day_of
 if TYPE_CHECKING:
     from bousai_kit.ledger import Event, Ledger
 
-__all__ = ["ACTIVATION", "Expected", "Facts", "Mail", "note_printed", "read_facts"]
+__all__ = ["ACTIVATION", "Expected", "Facts", "Mail", "day_text", "note_printed", "read_facts", "write_facts"]
 
 ACTIVATION = "activation"
 _ABOUT = ("device_os", "ward", "bureau", "user_id", "hq_role")
-_APPLY = ("apply.person", "user.created", "undo.begun", "secret.ended", "handout.printed")
+_APPLY = ("apply.person", "user.created", "secret.ended", "handout.printed")
 _ALIVE = ("callback.begin", "callback.postback", "callback.message")
 _MAIL = {"invite.sent": "sent", "invite.failed": "failed", "invite.unknown": "unknown"}
 _PAGE = 2000
+_WORTH = 1000  # so many signs of life looked through are worth a mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,12 @@ class Facts:
         User id → last invitation that went out, or may have.
     reached : dict
         User id → first sign of life.
+    new_reached : set of str
+        Those of them that are not yet written down as such.
+    upto : int
+        Signs of life up to this place of the ledger are written down, or among the new ones.
+    scanned : int
+        How many events had to be looked at for it.
     seen, logins : dict
         User id → first time it was seen in use; first login as the auth log says.
     """
@@ -96,6 +103,9 @@ class Facts:
     mails: dict[str, Mail] = field(default_factory=dict)
     mailed_at: dict[str, datetime] = field(default_factory=dict)
     reached: dict[str, datetime] = field(default_factory=dict)
+    new_reached: set[str] = field(default_factory=set)
+    upto: int = 0
+    scanned: int = 0
     seen: dict[str, datetime] = field(default_factory=dict)
     logins: dict[str, datetime] = field(default_factory=dict)
 
@@ -114,20 +124,60 @@ class Facts:
         return max((at for at in times if at is not None), default=None)
 
 
-async def read_facts(ledger: Ledger) -> Facts:
-    """Fold the ledger; changes nothing."""
+async def read_facts(ledger: Ledger, *, alive: bool = True) -> Facts:
+    """Fold the ledger; changes nothing.
+
+    Parameters
+    ----------
+    alive : bool
+        Look for signs of life as well: there are many after some drills. Those that `write_facts` wrote
+        down are not looked for again.
+    """
     facts = Facts()
-    events = await ledger.read(prefix="apply:", kinds=_APPLY)
-    undone = {event.stream for event in events if event.kind == "undo.begun"}
-    for event in events:
+    undone = {event.stream async for event in _each(ledger, prefix="apply:", kinds=("undo.begun",))}
+    async for event in _each(ledger, prefix="apply:", kinds=_APPLY):
         _take_apply(facts, event, undone)
-    for event in await ledger.read(stream=ACTIVATION):
+    async for event in _each(ledger, stream=ACTIVATION):
         _take_activation(facts, event)
-    for stream, kinds in (({"stream": "callbacks"}, _ALIVE), ({"prefix": "drill:"}, ("ack.found",))):
-        for event in await ledger.read(**stream, kinds=kinds):  # type: ignore[arg-type]
-            if event.subject and event.subject not in facts.reached:
-                facts.reached[event.subject] = _said(event)
+    if alive:
+        head, _ = await ledger.head()
+        for what in ({"stream": "callbacks", "kinds": _ALIVE}, {"prefix": "drill:", "kinds": ("ack.found",)}):
+            async for event in _each(ledger, after=facts.upto, **what):
+                facts.scanned += 1
+                if event.subject and event.subject not in facts.reached:
+                    facts.reached[event.subject] = _said(event)
+                    facts.new_reached.add(event.subject)
+        facts.upto = head
     return facts
+
+
+async def _each(ledger: Ledger, *, after: int = 0, **what: Any) -> AsyncIterator[Event]:
+    """Events page by page: a list of all would not fit after some years."""
+    while True:
+        page = await ledger.read(after=after, limit=_PAGE, **what)
+        for event in page:
+            yield event
+        if len(page) < _PAGE:
+            return
+        after = page[-1].seq
+
+
+async def write_facts(ledger: Ledger, facts: Facts, more: Sequence[NewEvent]) -> None:
+    """Write down `more`, and first signs of life, so that the next look is quick."""
+    events = [
+        NewEvent(
+            ACTIVATION,
+            "activation.reached",
+            who,
+            {"at": facts.reached[who].isoformat()},
+            once=f"{ACTIVATION}|reached|{who}",
+        )
+        for who in sorted(facts.new_reached)
+    ]
+    await write_all(ledger, [*more, *events])
+    if facts.scanned >= _WORTH:  # last: whoever is killed before it looks again
+        await ledger.append(ACTIVATION, "activation.upto", body={"seq": facts.upto})
+    facts.new_reached, facts.scanned = set(), 0
 
 
 def _take_apply(facts: Facts, event: Event, undone: set[str]) -> None:
@@ -153,6 +203,10 @@ def _take_activation(facts: Facts, event: Event) -> None:
         facts.seen.setdefault(who, event.recorded_at)
     elif kind == "activation.login":
         facts.logins.setdefault(who, _moment(body.get("at"), event.recorded_at))
+    elif kind == "activation.reached":
+        facts.reached.setdefault(who, _moment(body.get("at"), event.recorded_at))
+    elif kind == "activation.upto":
+        facts.upto = max(facts.upto, int(body.get("seq", 0)))
     elif kind == "invite.intended":
         user_id = str(body.get("user_id", ""))
         mail = Mail(str(body.get("day", "")), int(body.get("attempt", 1)), "open", event.recorded_at, user_id)

@@ -134,7 +134,7 @@ async def plan_invitations(
     LineWorksError
         The members cannot be listed.
     """
-    facts = await read_facts(ledger)
+    facts = await read_facts(ledger, alive=False)
     people = list(facts.people.values()) if roster is None else expected_of(roster)
     known = {one.staff_number for one in people}
     strange = [number for number in only if number not in known]

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from bousai_kit.onboarding import facts as facts_module
 from bousai_kit.onboarding import handouts_for_plan, onboarding_status
-from bousai_kit.onboarding.activation import Expected, count_status
+from bousai_kit.onboarding.activation import Expected, Status, count_status
 from bousai_kit.onboarding.auth_log import AuthLog, Login
-from bousai_kit.onboarding.facts import Facts, read_facts
+from bousai_kit.onboarding.curve import Curve, build_curve, draw_curve
+from bousai_kit.onboarding.facts import Facts, read_facts, write_facts
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.plan_file import prepare_plan
 from bousai_kit.onboarding.stuck import REASONS
@@ -21,7 +23,8 @@ from bousai_kit.sandbox.directory_state import find_user
 from bousai_kit.sandbox.logins import attempt_login
 from bousai_kit.steps import status_on
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for
+from tests.onboarding.onlab import Killed, Killer, apply, bench_at, changed, city, plan_for, reborn
+from tests.yardstick import in_stints
 
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 COUNTED = ("planned", "created", "invited", "pending", "active", "reachable")
@@ -238,3 +241,75 @@ def test_renamed_and_made_again(home: Path) -> None:
             assert not [one for one in again.stuck if one["staff_number"] == number]
 
     asyncio.run(main())
+
+
+def test_signs_of_life_are_looked_for_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callbacks and what a log showed later; written down, and not read again, whoever was killed between."""
+    monkeypatch.setattr(facts_module, "_WORTH", 1)
+
+    async def main() -> None:
+        async with await bench_at(home) as bench:
+            await apply(bench, await plan_for(bench, city(6)))
+            made = await bench.ledger.read(prefix="apply:", kinds=("user.created",))
+            one, two, three, four = (event.subject for event in made[:4])
+            ledger = bench.ledger
+            await ledger.append("callbacks", "callback.begin", one)
+            await ledger.append("callbacks", "callback.joined", four)  # says nothing about the bot's talk
+            early = (bench.clock.now() + timedelta(seconds=5)).isoformat()
+            await bench.clock.sleep(100)
+            await ledger.append("drill:x", "ack.found", two, {"answered_at": early})
+            before = await read_facts(ledger)
+            assert set(before.reached) == before.new_reached == {one, two}
+            assert before.reached[two].isoformat() == early
+            killer = Killer(bench, 2)  # the people are written, the mark is not
+            with pytest.raises(Killed):
+                await write_facts(ledger, before, [])
+            assert killer.dead
+            await reborn(bench)
+            ledger = bench.ledger
+            again = await read_facts(ledger)
+            assert (again.scanned, again.new_reached, again.reached) == (2, set(), before.reached)
+            await asyncio.gather(write_facts(ledger, again, []), write_facts(ledger, before, []))
+            await ledger.append("callbacks", "callback.postback", three)
+            last = await read_facts(ledger)
+            assert (last.scanned, last.new_reached, set(last.reached)) == (1, {three}, {one, two, three})
+            rows = await ledger.read(stream="activation", kinds=("activation.reached",))
+            assert sorted(event.subject for event in rows) == sorted([one, two])
+            assert (await read_facts(ledger, alive=False)).scanned == 0
+
+    asyncio.run(main())
+
+
+def test_the_curve_counts_by_japan_s_days() -> None:
+    late = datetime(2027, 2, 27, 15, 30, tzinfo=UTC)  # half past midnight in Japan, the 28th
+    curve = build_curve(
+        [late - timedelta(hours=1), late, None, NOW + timedelta(days=900)],
+        [late, NOW],
+        [],
+        now=NOW,
+        planned=5,
+    )
+    assert [day.isoformat() for day in curve.days] == ["2027-02-27", "2027-02-28", "2027-03-01"]
+    assert (curve.created, curve.logged_in, curve.reachable) == ((2, 3, 4), (0, 1, 2), (0, 0, 0))
+    assert "登録済みは 2 名から 4 名" in curve.alt()
+    old = build_curve([datetime(1990, 1, 1, tzinfo=UTC)], [], [], now=NOW)  # a clock that stood in 1990
+    assert len(old.days) == 400
+    assert set(old.created) == {1}
+    for one in (Curve(), curve, old):
+        assert draw_curve(one).startswith(b"\x89PNG")
+    assert Curve().as_json() == []
+
+
+def test_thirty_thousand_people_are_counted_in_no_time() -> None:
+    count = 30_000
+    people = [Expected(str(number), "iOS", f"{number % 24}区", hq_role="連絡員") for number in range(count)]
+    members = [Member(f"u{number}", key=str(number), login_id=f"l{number}@x") for number in range(count)]
+    rows = {f"l{number}@x": (Login(ago(3), False, "password"),) * 3 for number in range(0, count, 3)}
+    facts = Facts(created_at={one.user_id: ago(5) for one in members})
+
+    def work() -> Status:
+        return count_status(people, members, facts=facts, auth=AuthLog(rows), now=NOW)
+
+    found, stints = in_stints(work)
+    assert found.stuck_by == {"login_failed": count // 3}
+    assert stints < 20  # about 6 are seen
