@@ -90,9 +90,9 @@ class HostRule:
             return None
         try:
             url = base.join(location)
-        except (httpx.InvalidURL, ValueError):
+            return url if self.allows(url) else None
+        except (httpx.InvalidURL, ValueError):  # also of a host that is no IDNA
             return None
-        return url if self.allows(url) else None
 
     def allows(self, url: httpx.URL) -> bool:
         """True when the bearer token may go there."""

@@ -91,6 +91,7 @@ FOREIGN = [
     "https://apis\u2010storage.worksmobile.com/x",
     "https://apis-storage.worksmobile.com/x y",
     "http://[broken",
+    "https://xn--worksapis-.worksapis.com/x",
     "https://apis-storage.worksmobile.com:99999/x",
     "https://apis-storage.worksmobile.com:port/x",
 ]
