@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from bousai_kit.errors import GuardError
+from bousai_kit.onboarding.bulk import collecting_later
 from bousai_kit.onboarding.estimate import count_calls, estimate_s
 from bousai_kit.onboarding.groups import plan_groups
 from bousai_kit.onboarding.items import (
@@ -58,6 +59,7 @@ class FewLeavers(GuardError):
         self.leavers = leavers
 
 
+@collecting_later()
 def build_plan(
     roster: Roster,
     view: TenantView,
@@ -128,6 +130,7 @@ def build_plan(
     return replace(plan, plan_id=f"p{view.read_at:%Y%m%d-%H%M%S}-{plan_digest(plan)[:8]}")
 
 
+@collecting_later()
 def diff(
     people: tuple[Person, ...],
     units: tuple[RosterUnit, ...],

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bousai_kit.errors import InputError
+from bousai_kit.onboarding.bulk import collecting_later
 from bousai_kit.onboarding.items import (
     LABELS,
     GroupItem,
@@ -76,7 +77,8 @@ def load_plan(path: Path) -> Plan:
     try:
         if path.stat().st_size > _LARGEST:
             raise InputError(f"{path.name} は計画のファイルとしては大きすぎます。")
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        with collecting_later():
+            document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(
             f"計画のファイル {path} を開けません（{error.strerror}）。",
@@ -95,7 +97,8 @@ def load_plan(path: Path) -> Plan:
             hint="名簿を直して `bousai onboard plan` で計画を作り直してください。",
         )
     try:
-        return _plan(document)
+        with collecting_later():
+            return _plan(document)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(
             f"計画のファイル {path.name} の内容を解釈できません。", hint="計画を作り直してください。"
@@ -161,7 +164,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         },
         "notes": list(plan.notes),
         "labels": dict(LABELS),
-        "people": [_person(item) for item in plan.people],
+        "people": _Rows(plan.people),
         **{_NAMES.get(name, name): [_slim(one) for one in getattr(plan, name)] for name in _LISTS},
         "masters": list(plan.masters),
         "left_alone": plan.left_alone,
@@ -172,6 +175,19 @@ def _document(plan: Plan) -> dict[str, Any]:
         "home_mark": plan.home_mark,
         "passwords": plan.passwords,
     }
+
+
+class _Rows:
+    """The people as they are written, made a few hundred at a time and not kept."""
+
+    def __init__(self, people: tuple[PersonItem, ...]) -> None:
+        self.people = people
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, part: slice) -> list[dict[str, Any]]:
+        return [_person(item) for item in self.people[part]]
 
 
 def _person(item: PersonItem) -> dict[str, Any]:
@@ -226,7 +242,8 @@ def _written(document: Mapping[str, Any]) -> Iterator[bytes]:
 
 def _parts(value: Any, encoder: json.JSONEncoder, between: str) -> Iterator[bytes]:
     """One value; a list of things a few hundred at a time."""
-    if not isinstance(value, list) or len(value) < 2:
+    if not isinstance(value, list | _Rows) or len(value) == 0:
+        value = [] if isinstance(value, _Rows) else value
         yield encoder.encode(value).encode("utf-8", "surrogatepass")
         return
     head, encode = "[" + between[1:], encoder.encode
