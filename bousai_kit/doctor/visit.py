@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -38,6 +39,7 @@ NAMES = (
 )  # fmt: skip
 """Every check, in the order in which it is made and shown: a cause stands before what it spoils."""
 
+_ASKED = re.compile(r"(.*ください)((?:（[^（）]*）)?)。")  # what to do, and in brackets why
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 
 
@@ -177,10 +179,14 @@ class _Round:
 def _parted(error: BousaiKitError) -> tuple[str, str]:
     """One sentence of what is wrong, and what to do: the error's own words before the general hint."""
     first, _, rest = str(error).replace("\n", " ").partition("。")
-    if error.hint != error.default_hint or not rest.endswith("ください。"):
+    if error.hint != error.default_hint:
         return f"{first}。", error.hint
+    asked = _ASKED.fullmatch(rest)
+    if asked is None:
+        more = rest.removesuffix("。")
+        return f"{first}（{more}）。" if more and "。" not in more else f"{first}。", error.hint
     setting = error.setting if isinstance(error, ConfigError) else ""
-    return f"{first}。", f"{setting}：{rest}" if setting else rest
+    return f"{first}{asked[2]}。", f"{setting}：{asked[1]}。" if setting else f"{asked[1]}。"
 
 
 def _secrets(settings: Settings) -> tuple[str, ...]:

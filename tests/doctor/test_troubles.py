@@ -212,6 +212,23 @@ def test_garbage_in_one_setting_is_a_line_of_the_doctor(
         looked(tmp_path, monkeypatch, **{f"BOUSAI_{name}": value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said", "todo"),
+    [
+        ("API_URL", "http://www.worksapis.com/v1.0", "秘密が漏れます", "https:// の URL を指定"),
+        ("AUTH_URL", "https://auth.worksmobile.com:port/x", "URL として読み取れません", "もう一度実行して"),
+        ("DOWNLOAD_HOSTS", "https://storage.example/", "パスは不要です", "ホスト名だけを"),
+        ("DOMAIN_ID", "１０００", "BOUSAI_DOMAIN_ID", "半角数字の番号を指定して"),
+    ],
+)
+def test_what_is_wrong_with_a_setting_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str, todo: str
+) -> None:
+    found = one(looked(tmp_path, monkeypatch, **{f"BOUSAI_{name}": value}), "settings")
+    assert said in found.detail
+    assert todo in found.hint
+
+
 def test_another_domains_ledger_leaves_the_rest_to_be_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
