@@ -103,8 +103,12 @@ def extent(xml: bytes) -> tuple[int, int]:
 
 def is_near(xml: bytes) -> bool:
     """Whether every cell is surely in the first 26 columns and 99,999 rows; False: `extent` has to look."""
-    plain = xml.count(b'<c r="') + xml.count(b"<col") == xml.count(b"<c") and b":c" not in xml
-    return plain and _FAR.search(xml) is None
+    return _is_plain(xml) and _FAR.search(xml) is None
+
+
+def _is_plain(xml: bytes) -> bool:
+    """Whether every cell says where it is, and that first, as nearly every program writes it."""
+    return xml.count(b'<c r="') + xml.count(b"<col") == xml.count(b"<c") and b":c" not in xml
 
 
 def facts(xml: bytes, zeros: Mapping[str, int]) -> Facts:
@@ -114,21 +118,32 @@ def facts(xml: bytes, zeros: Mapping[str, int]) -> Facts:
     wrong = (b't="e"' in xml or b"t='e'" in xml) and _ERROR.search(xml)
     if not zeros and not computed and not wrong:
         return Facts(hidden=hidden)
-    if len(_ANY_CELL.findall(xml)) != len(_CELL.findall(xml)):  # some do not say where they are
+    if not _is_plain(xml) and len(_ANY_CELL.findall(xml)) != len(_CELL.findall(xml)):  # some do not say where
         reader = _Reader(zeros)
         reader.read(xml)
         return Facts(frozenset(reader.missing), reader.zeros, hidden)
-    missing = {_place(attributes) for attributes in _ERROR.findall(xml)}
+    missing = {_place(attributes) for attributes in _ERROR.findall(xml)} if wrong else set()
     for attributes, value in _COMPUTED.findall(xml):
         if not value and not _TEXT.search(attributes):
             missing.add(_place(attributes))
     shown: dict[tuple[int, int], int] = {}
     for style, digits in zeros.items():
-        styled = rb"<(?:\w+:)?c\b([^>]*\bs=[\"']" + style.encode() + rb"[\"'](?:[^>]*[^/>])?)>"
-        for attributes in re.findall(styled, xml):
+        for attributes in _styled(xml, style.encode()):
             if not _NOT_A_NUMBER.search(attributes):
                 shown[_place(attributes)] = digits
     return Facts(frozenset(missing), shown, hidden)
+
+
+def _styled(xml: bytes, style: bytes) -> list[bytes]:
+    """Attributes of the cells with one style that hold anything."""
+    mark = b' s="' + style + b'"'
+    usual: list[bytes] = re.findall(rb'<c( r="[A-Z]{1,3}[0-9]{1,7}"' + mark + rb"[^>]*)>", xml)
+    if len(usual) == xml.count(b's="' + style + b'"') and b"s='" not in xml:
+        return [attributes for attributes in usual if not attributes.endswith(b"/")]
+    found: list[bytes] = re.findall(
+        rb"<(?:\w+:)?c\b([^>]*\bs=[\"']" + style + rb"[\"'](?:[^>]*[^/>])?)>", xml
+    )
+    return found
 
 
 def _hidden(xml: bytes) -> frozenset[int]:
