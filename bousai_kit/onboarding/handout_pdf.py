@@ -87,7 +87,7 @@ def render_pdf(
     if not slips:
         raise ValueError("no slips")
     pages = [page for _, page in pages_of(slips, covers=covers)]
-    return _typeset(pages, text, font)
+    return _Typesetter(text, font).pdf(pages)
 
 
 def pages_of(slips: Sequence[Slip], *, covers: bool) -> Iterator[tuple[Slip | None, dict[str, Any]]]:
@@ -117,41 +117,44 @@ def _page(slip: Slip) -> dict[str, Any]:
     }
 
 
-def _typeset(pages: Sequence[Mapping[str, Any]], text: Mapping[str, Any], font: Path | None) -> bytes:
-    pdf = _compile(_compiler(font), pages, text, font)
-    _fits(pdf, len(pages))
-    return pdf
+class _Typesetter:
+    """One font and one city's words."""
 
+    def __init__(self, text: Mapping[str, Any], font: Path | None) -> None:
+        import typst
 
-def _compiler(font: Path | None) -> Any:
-    import typst
+        file = font_file(font)
+        family = _font_family(file)
+        self._same = {
+            "text": dict(text),
+            "font": family,
+            "mono": ["DejaVu Sans Mono", family],
+            "qr": {device: _qr_svg(str(text["app_url"][device])) for device in (*_DEVICES, "other")},
+        }
+        self._compiler: Any = typst.Compiler(
+            str(_HERE / "handout.typ"), font_paths=[str(file.parent)], ignore_system_fonts=True
+        )
 
-    file = font_file(font)
-    return typst.Compiler(str(_HERE / "handout.typ"), font_paths=[str(file.parent)], ignore_system_fonts=True)
+    def pdf(self, pages: Sequence[Mapping[str, Any]]) -> bytes:
+        """The pages, in memory."""
+        import typst
 
-
-def _compile(
-    compiler: Any, pages: Sequence[Mapping[str, Any]], text: Mapping[str, Any], font: Path | None
-) -> bytes:
-    import typst
-
-    family = _font_family(font_file(font))
-    document = {
-        "pages": list(pages),
-        "text": dict(text),
-        "font": family,
-        "mono": ["DejaVu Sans Mono", family],
-        "qr": {device: _qr_svg(str(text["app_url"][device])) for device in (*_DEVICES, "other")},
-    }
-    said = json.dumps(document, ensure_ascii=False)
-    try:  # tags would make it three times as large; what is printed needs none
-        return bytes(compiler.compile(sys_inputs={"data": said}, pdf_tags=False))
-    except typst.TypstError:  # its text quotes what it was given
+        said = json.dumps({**self._same, "pages": list(pages)}, ensure_ascii=False)
+        try:  # tags would make it three times as large; what is printed needs none
+            return bytes(self._compiler.compile(sys_inputs={"data": said}, pdf_tags=False))
+        except typst.TypstError as error:  # its text may quote what it was given
+            long = "more than a page" in str(error)
+        if long:
+            raise ConfigError(
+                "文面が長すぎて、1 人 1 ページに収まりません。",
+                setting="handout_text.yaml",
+                hint="handout_text.yaml の手順や説明を短くしてください。",
+            )
         raise ConfigError(
             "配付資料を組めませんでした。",
             setting="BOUSAI_FONT",
             hint="`bousai doctor` でフォントを確かめてください。",
-        ) from None
+        )
 
 
 def _qr_svg(address: str) -> str:
@@ -175,15 +178,20 @@ def _font_family(path: Path) -> str:
         ) from None
 
 
-def _fits(pdf: bytes, pages: int) -> None:
-    from pypdf import PdfReader
+def _singles(pdf: bytes, passphrase: str | None) -> list[bytes]:
+    """One PDF a page; the letters of the fonts are those of all pages, the text is the page's alone."""
+    from pypdf import PdfReader, PdfWriter
 
-    if len(PdfReader(io.BytesIO(pdf)).pages) != pages:
-        raise ConfigError(
-            "文面が長すぎて、1 人 1 ページに収まりません。",
-            setting="handout_text.yaml",
-            hint="handout_text.yaml の手順や説明を短くしてください。",
-        )
+    found = []
+    for page in PdfReader(io.BytesIO(pdf)).pages:
+        writer = PdfWriter()
+        writer.add_page(page)
+        if passphrase:
+            writer.encrypt(passphrase, algorithm="AES-256")
+        buffer = io.BytesIO()
+        writer.write(buffer)
+        found.append(buffer.getvalue())
+    return found
 
 
 def _lock(pdf: bytes, passphrase: str | None) -> bytes:
@@ -203,15 +211,9 @@ def _lock(pdf: bytes, passphrase: str | None) -> bytes:
 
 def make(order: Mapping[str, Any]) -> list[bytes]:
     """The PDFs of an order: one of all its pages, or one each."""
-    font = Path(order["font"]) if order["font"] else None
-    compiler, pages, text = _compiler(font), order["pages"], order["text"]
-    sets = [[page] for page in pages] if order["single"] else [pages]
-    found = []
-    for chosen in sets:
-        pdf = _compile(compiler, chosen, text, font)
-        _fits(pdf, len(chosen))
-        found.append(_lock(pdf, order["passphrase"]))
-    return found
+    typesetter = _Typesetter(order["text"], Path(order["font"]) if order["font"] else None)
+    whole = typesetter.pdf(order["pages"])
+    return _singles(whole, order["passphrase"]) if order["single"] else [_lock(whole, order["passphrase"])]
 
 
 def _main(order: BinaryIO, out: BinaryIO) -> int:

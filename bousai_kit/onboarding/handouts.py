@@ -87,7 +87,7 @@ def write_handouts(
     parts = list(_parts(slips))
     work = [[*pages_of(part, covers=covers)] for part in parts]
     orders = [{**common, "pages": [page for _, page in pages]} for pages in work]
-    maker = make_elsewhere if len(slips) > PART else make
+    maker = make_elsewhere if len(parts) > 1 else make
     done = itertools.accumulate(len(part) for part in parts)
     counted = sum(slip is None for pages in work for slip, _ in pages)
     files = [out / f"{name}.zip"] if single else [out / f"{name}.pdf"]
