@@ -58,7 +58,7 @@ class Status:
     reachable : int
         Of them: have shown the bot a sign of life.
     stuck : tuple of dict
-        ``staff_number, user_id, code, reason, todo, days, give_to, ward, bureau, device_os``; ids only.
+        ``staff_number, user_id, code, reason, todo, ask, days, give_to, ward, bureau, device_os``; ids only.
     by_device_os, by_ward, by_bureau : dict
         The same counts by group.
     curve : Curve
@@ -233,6 +233,7 @@ def count_status(
                     "code": case.code,
                     "reason": case.reason,
                     "todo": case.todo,
+                    "ask": case.said,
                     "days": case.days,
                     "give_to": _other(helpers.get(group_of(person), ()), person.staff_number),
                     "ward": person.ward,

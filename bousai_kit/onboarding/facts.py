@@ -7,7 +7,7 @@ known by its user id: somebody who was deleted and made again begins anew, someb
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from bousai_kit.onboarding.curve import day_of
 if TYPE_CHECKING:
     from bousai_kit.ledger import Event, Ledger
 
-__all__ = ["ACTIVATION", "Expected", "Facts", "Mail", "day_text", "note_printed", "read_facts", "write_facts"]
+__all__ = ["ACTIVATION", "Expected", "Facts", "Mail", "day_text", "read_facts", "write_facts"]
 
 ACTIVATION = "activation"
 _ABOUT = ("device_os", "ward", "bureau", "user_id", "hq_role")
@@ -60,6 +60,7 @@ class Mail:
     status: str
     at: datetime
     user_id: str = ""
+    before: datetime | None = None  # when the one before went out, if it did
 
 
 @dataclass(slots=True)
@@ -193,7 +194,7 @@ def _take_apply(facts: Facts, event: Event, undone: set[str]) -> None:
         facts.stream_of[event.subject] = event.stream
     elif kind == "secret.ended":
         facts.ended.add(event.stream)
-    elif kind == "handout.printed":
+    elif kind == "handout.printed":  # by `slips`, each time
         facts.printed[event.stream, event.subject] = event.recorded_at
 
 
@@ -209,15 +210,23 @@ def _take_activation(facts: Facts, event: Event) -> None:
         facts.upto = max(facts.upto, int(body.get("seq", 0)))
     elif kind == "invite.intended":
         user_id = str(body.get("user_id", ""))
-        mail = Mail(str(body.get("day", "")), int(body.get("attempt", 1)), "open", event.recorded_at, user_id)
-        facts.mails[who] = mail
+        facts.mails[who] = Mail(
+            str(body.get("day", "")),
+            int(body.get("attempt", 1)),
+            "open",
+            event.recorded_at,
+            user_id,
+            facts.mailed_at.get(user_id),
+        )
         facts.mailed_at[user_id] = event.recorded_at  # until it is known that it did not go out
     elif kind in _MAIL and who in facts.mails:
         mail = facts.mails[who]
         if (mail.day, mail.attempt) == (body.get("day"), body.get("attempt")):
             mail.status = _MAIL[kind]
             if mail.status == "failed" and facts.mailed_at.get(mail.user_id) == mail.at:
-                del facts.mailed_at[mail.user_id]
+                facts.mailed_at.pop(mail.user_id)
+                if mail.before is not None:
+                    facts.mailed_at[mail.user_id] = mail.before
 
 
 def _said(event: Event) -> datetime:
@@ -231,12 +240,6 @@ def _moment(text: object, other: datetime) -> datetime:
     except ValueError:
         return other
     return at if at.tzinfo is not None else other
-
-
-async def note_printed(ledger: Ledger, stream: str, numbers: Iterable[str]) -> None:
-    """Write down for whom a slip has been printed (each time: a printed password is worth knowing of)."""
-    events = [NewEvent(stream, "handout.printed", number) for number in numbers]
-    await write_all(ledger, events)
 
 
 async def write_all(ledger: Ledger, events: Sequence[NewEvent]) -> None:

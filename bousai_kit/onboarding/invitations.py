@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -154,12 +154,13 @@ async def plan_invitations(
             if member.key:
                 members["#" + member.key] = found
     today = day_text(client.clock.now())
+    mails = {mail.user_id: mail for mail in facts.mails.values()} | facts.mails
     invitees, others = [], []
     for person in people:
         if only and person.staff_number not in only:
             continue
         there = members.get("#" + person.staff_number) or members.get(person.user_id)
-        one = _judge(person, there, given.get(person.staff_number, ""), facts, today)
+        one = _judge(person, there, given.get(person.staff_number, ""), facts, mails, today)
         if isinstance(one, Invitee):
             invitees.append(one)
         else:
@@ -171,7 +172,12 @@ _PRINT = "配付資料を印刷し直して渡してください（onboard hando
 
 
 def _judge(
-    person: Expected, there: tuple[Member, str] | None, given: str, facts: Facts, today: str
+    person: Expected,
+    there: tuple[Member, str] | None,
+    given: str,
+    facts: Facts,
+    mails: Mapping[str, Mail],
+    today: str,
 ) -> Invitee | dict[str, str]:
     number = person.staff_number
     if there is None:
@@ -195,7 +201,7 @@ def _judge(
     if not (address or given):
         todo = "名簿の「私用メール」に記入して登録し直すか、管理画面で仮パスワードを発行してください。"
         return _not("no_address", "私用メールアドレスが登録されていません。", todo)
-    mail = _last(facts, number, member.user_id)
+    mail = mails.get(number) or mails.get(member.user_id)  # the number may have been another one
     if mail is not None and mail.day >= today and mail.status != "failed":
         if mail.status == "sent":
             return _not(
@@ -211,14 +217,6 @@ def _judge(
 
 def _not(code: str, reason: str, todo: str) -> dict[str, str]:
     return {"code": code, "reason": reason, "todo": todo}
-
-
-def _last(facts: Facts, number: str, user_id: str) -> Mail | None:
-    """The last mail to this person, under whatever number it was."""
-    own = facts.mails.get(number)
-    if own is not None:
-        return own
-    return next((one for one in facts.mails.values() if one.user_id == user_id), None)
 
 
 async def send_invitations(

@@ -87,7 +87,7 @@ def _sheet(
         rows.append(("渡す相手", "", "", "", "", "", missing, f"渡す相手を決めてください。{todo}"))
     for one in stuck:  # the worst first, as they come
         who = _who(people[one["staff_number"]])
-        rows.append(("声を掛ける人", *who, one["reason"], one["todo"], one["days"]))
+        rows.append(("声を掛ける人", *who, one["reason"], one["ask"], one["days"]))
     return _HEADER, rows
 
 

@@ -31,12 +31,50 @@ _LIAISON = ("連絡員", "区本部長", "本部員", "区副本部長", "副本
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Why somebody is stuck (a code of `REASONS` and a sentence), for how many days, and what to do."""
+    """Why somebody is stuck.
+
+    Attributes
+    ----------
+    code : str
+        Of `REASONS`.
+    reason : str
+    todo : str
+        What the one who runs the kit does.
+    days : int
+        For how long.
+    ask : str
+        What a liaison says to the person; default: by `_ASK`.
+    """
 
     code: str
     reason: str
     todo: str
     days: int = 0
+    ask: str = ""
+
+    @property
+    def said(self) -> str:
+        """What a liaison says or does, without a command of the kit in it."""
+        return self.ask or _ASK[self.code]
+
+
+_OFFICE = "登録の担当者"
+_ASK: Mapping[str, str] = {
+    "no_account": f"まだ登録されていません。{_OFFICE}が登録します。",
+    "expired": f"{_OFFICE}が仮パスワードを出し直します。受け取って本人に渡してください。",
+    "login_failed": "ログインIDとパスワードの打ち間違い（大文字と小文字、似た文字）を一緒に確かめてください。"
+    f"だめなときは{_OFFICE}に知らせてください。",
+    "password": "新しいパスワードを決め、もう一度ログインするよう伝えてください。",
+    "pending": "配付資料を持っているか尋ね、ログインを手伝ってください。"
+    f"なくしたときは{_OFFICE}に再印刷を頼んでください。",
+    "locked": f"{_OFFICE}が一時停止を解除します。連絡を待って、もう一度ログインするよう伝えてください。",
+    "suspended": f"休職や異動などの事情があれば、{_OFFICE}に知らせてください。",
+    "never_opened": "アプリで Bot のトークを開き、ひとこと送るよう伝えてください。",
+}
+_ASK_MAIL = (
+    "招待メールが私用メールに届いているか（迷惑メールの中も）尋ねてください。"
+    f"なければ{_OFFICE}に再送を頼んでください。"
+)
 
 
 def since_creation(rows: Sequence[Login], created: datetime | None) -> list[Login]:
@@ -79,8 +117,7 @@ def find_case(
     if silent and login is not None and now - login >= STUCK_AFTER:
         days = _days(now, login)
         reason = f"ログインから {days} 日、Bot のトークをまだ開いていません。"
-        todo = "アプリで Bot のトークを開き、ひとこと送るよう伝えてください。"
-        return Case("never_opened", reason, todo, days)
+        return Case("never_opened", reason, _ASK["never_opened"], days)
     return None
 
 
@@ -92,7 +129,7 @@ def _suspended(member: Member) -> Case:
     if member.suspended_reason == "LOGIN_FAIL":
         return Case(
             "locked",
-            "ログインの失敗が続き、一時停止されています（管理画面で解除してください）。",
+            "ログインの失敗が続き、一時停止されています。",
             "管理画面で一時停止を解除し、仮パスワードを再発行してください。",
         )
     return Case(
@@ -109,30 +146,32 @@ def _pending(
     waited: timedelta | None,
     now: datetime,
 ) -> Case | None:
-    again = _again(person, member, facts)
+    again, by_mail = (
+        _again(person, member, facts),
+        facts.chooses_password(member.user_id, person.staff_number),
+    )
     days = 0 if waited is None else waited.days
     mailed = facts.mailed_at.get(member.user_id)
     running = waited if mailed is None else min(now - mailed, waited or EXPIRES)
     if running is not None and running >= EXPIRES:
-        if facts.chooses_password(member.user_id, person.staff_number):
-            return Case("expired", "招待から 30 日以内にログインしなかったため、期限切れです。", again, days)
-        reason = (
-            "30 日以内にログインしなかったため期限切れです（管理画面で仮パスワードを再発行してください）。"
-        )
+        if by_mail:
+            reason = "招待から 30 日以内にログインしなかったため、期限切れです。"
+            ask = f"{_OFFICE}が招待メールを送り直します。届いたらすぐにログインするよう伝えてください。"
+            return Case("expired", reason, again, days, ask)
+        reason = "登録から 30 日以内にログインしなかったため、期限切れです。"
         return Case("expired", reason, _REISSUE, days)
     failed = _failed_since(rows)
     if failed:
         return Case("login_failed", _say_failures(failed), _TRY_AGAIN, days)
     if any(one.ok for one in rows):
         reason = "仮パスワードではログインしましたが、パスワードの変更が済んでいません。"
-        return Case(
-            "password", reason, "新しいパスワードを決め、もう一度ログインするよう伝えてください。", days
-        )
+        return Case("password", reason, _ASK["password"], days)
     if waited is None or waited < STUCK_AFTER:
         return None
     invited = facts.invited_at(member.user_id, person.staff_number)
+    ask = _ASK_MAIL if by_mail else ""
     also = "" if invited is not None else "配付資料を印刷した記録も、招待メールの記録もありません。"
-    return Case("pending", f"登録から {days} 日、まだログインしていません。{also}", again, days)
+    return Case("pending", f"登録から {days} 日、まだログインしていません。{also}", again, days, ask)
 
 
 def _again(person: Expected, member: Member, facts: Facts) -> str:

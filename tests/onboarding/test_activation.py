@@ -66,6 +66,8 @@ def test_who_is_stuck_and_why(member: Member | None, age: int, code: str, words:
     assert code in ("", *REASONS)
     if found is not None:
         assert found["todo"]
+        assert found["ask"]
+        assert "onboard" not in found["ask"]  # a liaison types no commands
         assert found["days"] >= 0
 
 

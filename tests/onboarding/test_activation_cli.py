@@ -121,6 +121,7 @@ def test_the_list_names_whom_to_give_it_to(tmp_path: Path) -> None:
             assert title == (person.ward or person.bureau or NOWHERE)
             assert row[6]
             assert row[7]
+            assert "onboard" not in row[7]  # a liaison types no commands
             seen.append(person.staff_number)
     assert sorted(seen) == sorted(people)
 

@@ -247,3 +247,29 @@ def test_stopped_and_gone_on_with(home: Path) -> None:
         assert told
 
     run(home, work)
+
+
+def test_a_mail_that_did_not_go_out_leaves_the_one_before(home: Path) -> None:
+    """Expired again thirty days after the last mail that went out; a failed one does not count."""
+
+    async def work(bench: Workbench) -> None:
+        await mailed(bench, by_mail(3))
+        await invite_on(bench, await invited(bench))
+        first = (await read_facts(bench.ledger)).mailed_at
+        assert len(first) == 2
+        sandbox: Any = bench.sandbox
+        await bench.clock.sleep(20 * DAY_S)
+        sandbox.faults = FaultPlan([Fault("refuse", on=INVITE)])
+        with pytest.raises(LineWorksError):
+            await invite_on(bench, await invited(bench))
+        sandbox.faults = FaultPlan()
+        assert (await read_facts(bench.ledger)).mailed_at == first
+        await bench.clock.sleep(10 * DAY_S)
+        found = await status_on(bench)
+        assert found.stuck_by == {"expired": 3}
+        by_way = {one["todo"].partition("（")[2][:14] for one in found.stuck}
+        assert "onboard invite" in by_way
+        await invite_on(bench, await invited(bench))
+        assert (await status_on(bench)).stuck_by == {"expired": 1, "pending": 2}
+
+    run(home, work)
