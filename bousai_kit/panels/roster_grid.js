@@ -75,6 +75,7 @@ class Grid {
     this.anchor = null;
     this.editing = null; // {row, col, number, before, typed}
     this.composing = false;
+    this.moves = this.expect = 0; // whether anybody moved since something was asked
     this.build(el);
     this.listen = (message, buffers) => this.hear(message, buffers);
     model.on("msg:custom", this.listen);
@@ -241,6 +242,7 @@ class Grid {
 
   ask(what) {
     if (what.do !== "rows" && what.do !== "edit" && what.do !== "hello") this.finish();
+    if (what.do !== "rows" && what.do !== "edit") this.expect = this.moves;
     const [first, last] = this.range();
     this.model.send({ ...what, seen: [Math.max(0, first), Math.max(0, last - first)] });
   }
@@ -453,6 +455,7 @@ class Grid {
   go(row, col, extend) {
     if (!this.state || !this.meta) return;
     this.finish();
+    this.moves++;
     if (extend && !this.anchor) this.anchor = { ...this.at };
     if (!extend) this.anchor = null;
     this.at = {
@@ -473,6 +476,7 @@ class Grid {
     }
     this.draw(true);
     this.input.focus({ preventScroll: true });
+    this.input.scrollIntoView({ block: "nearest", inline: "nearest" });
     this.tell();
   }
 
@@ -537,6 +541,7 @@ class Grid {
     const { row, col } = this.at;
     const before = data[2][col] ?? "";
     this.editing = { row, col, number: data[0], before, typed };
+    this.moves++;
     this.anchor = null;
     if (!typed) {
       this.input.value = before;

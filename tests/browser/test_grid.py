@@ -69,7 +69,7 @@ def opened(sight: Any, lab: Any, roster: Path) -> Table:
     page.goto(lab.page("10_onboarding"))
     page.locator(".bk-banner").first.wait_for(timeout=90_000)
     with page.expect_file_chooser() as chooser:
-        sight.press("パソコンから選ぶ (0)")
+        page.locator("button.widget-upload").first.click()
     chooser.value.set_files(str(roster))
     sight.wait_until(
         lambda: roster.name in page.locator(".widget-text input").first.input_value(), what="chosen"
@@ -216,9 +216,12 @@ def test_keys_blocks_and_search(sight: Any, lab: Any, tmp_path: Path) -> None:
     assert table.cell(3, 3).inner_text().endswith('"丁"')
     keys.press("Control+z")
     keys.press("Control+Home")
-    keys.press("PageDown")
-    table.until("行目「職員番号」")
-    assert "2 行目" not in table.say()[:4]
+    keys.press("PageDown")  # moves on before the answer to the undo comes, which then takes nobody back
+    sight.wait_until(
+        lambda: re.match(r"1\d 行目「職員番号」", table.say()) is not None, what=f"a page down: {table.say()}"
+    )
+    table.until("直した所 0 か所", "sum")
+    assert table.active() not in ("", "900001")
 
     # only what is wrong; a search with the input method
     table.root.locator("select").select_option("error")
@@ -228,7 +231,7 @@ def test_keys_blocks_and_search(sight: Any, lab: Any, tmp_path: Path) -> None:
     table.root.locator("input[type=search]").fill("900150")
     table.until("1 行を表示", "sum")
     table.root.locator("input[type=search]").fill("")
-    table.until("　全 200 行" if False else "全 200 行", "sum")
+    sight.wait_until(lambda: table.sum().startswith("全 200 行"), what="all rows")
 
     # rows: remove, restore, add
     table.cell(4, 3).click()
@@ -252,6 +255,14 @@ def test_keys_blocks_and_search(sight: Any, lab: Any, tmp_path: Path) -> None:
     assert sight.errors == []
 
 
+def restart_kernel(sight: Any, lab: Any) -> None:
+    """As from the menu: what was in its memory is gone."""
+    base, token = lab.url.partition("/doc/")[0], lab.url.partition("token=")[2].partition("&")[0]
+    ask = {"headers": {"Authorization": f"token {token}"}}
+    for kernel in sight.page.request.get(f"{base}/api/kernels", **ask).json():
+        assert sight.page.request.post(f"{base}/api/kernels/{kernel['id']}/restart", **ask).ok
+
+
 def test_unsaved_edits_outlive_the_kernel(sight: Any, lab: Any, tmp_path: Path) -> None:
     roster = damaged(tmp_path / "名簿3.csv")
     table = opened(sight, lab, roster)
@@ -262,13 +273,8 @@ def test_unsaved_edits_outlive_the_kernel(sight: Any, lab: Any, tmp_path: Path) 
     drafts = lab.home / "uploads" / "drafts"
     sight.wait_until(lambda: bool(list(drafts.rglob("*.json"))), what="a draft")
     assert all(path.stat().st_mode & 0o077 == 0 for path in drafts.rglob("*.*"))
-    sight.page.evaluate(
-        """async () => {
-            const widget = window.jupyterapp.shell.currentWidget;
-            await widget.context.sessionContext.session.kernel.restart();
-            await window.jupyterapp.commands.execute("notebook:run-all-cells");
-        }"""
-    )
+    restart_kernel(sight, lab)
+    sight.page.get_by_text("すべて実行", exact=True).first.click()
     sight.wait_until(lambda: sight.page.locator(".bkg").count() == 0, what="a new panel", timeout_s=90)
     sight.page.locator(".bk-banner").first.wait_for(timeout=90_000)
     name = sight.page.locator(".widget-text input").first
