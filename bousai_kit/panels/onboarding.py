@@ -13,6 +13,7 @@ from bousai_kit.errors import GuardError, InputError
 from bousai_kit.panels.base import Report, remembered
 from bousai_kit.panels.onboarding_activation import ENOUGH_RATE, ActivationModel, curve_html
 from bousai_kit.panels.onboarding_console import ConsoleSteps
+from bousai_kit.panels.onboarding_handouts import HandoutSteps
 from bousai_kit.panels.onboarding_roster import RosterMending
 from bousai_kit.panels.view import Panel
 
@@ -28,15 +29,13 @@ WORD = "登録"
 LARGEST_UPLOAD = 50 << 20
 
 
-class OnboardingModel(ActivationModel, ConsoleSteps, RosterMending):
+class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending):
     """What has been chosen, what was found, what may be done next.
 
     Attributes
     ----------
     checked, plan, result, status
         What the steps brought; None before them.
-    handouts : list of str
-        Paths of the pages.
     blockers : list of str
         Why the plan may not be carried out; empty: it may.
     """
@@ -50,7 +49,6 @@ class OnboardingModel(ActivationModel, ConsoleSteps, RosterMending):
     checked = tl.Any(None)
     plan = tl.Any(None)
     result = tl.Any(None)
-    handouts = tl.List(tl.Unicode())
 
     def __init__(self, bench: Workbench, *, roster: str = "", orgunits: str = "") -> None:
         self._folder = Path.cwd()  # of the notebook, when the cell ran
@@ -65,7 +63,7 @@ class OnboardingModel(ActivationModel, ConsoleSteps, RosterMending):
         self.confirmed = False
         self.refresh()
 
-    @tl.observe("leavers", "max_leavers")
+    @tl.observe("leavers", "max_leavers", "passwords")
     def _rule_changed(self, _: Any) -> None:
         self.plan = self.result = None
         self.confirmed = False
@@ -165,10 +163,14 @@ class OnboardingModel(ActivationModel, ConsoleSteps, RosterMending):
             domain_id=bench.domain_id,
             roster_sha256=roster.sha256,
             leavers=self.leavers,
+            passwords=self.passwords,
             view=view,
         )
         if plan is None:
-            plan = build_plan(roster, view, leavers=self.leavers, max_leavers=self.max_leavers or None)
+            allowed = self.max_leavers or None
+            plan = build_plan(
+                roster, view, leavers=self.leavers, max_leavers=allowed, passwords=self.passwords
+            )
         self.plan = plan
         self.tell(0, 0)
         return plan
@@ -188,38 +190,6 @@ class OnboardingModel(ActivationModel, ConsoleSteps, RosterMending):
         result = await apply_on(self.bench, self.plan, stop=self.stop_event, tell=self.tell)
         self.result = result
         return result
-
-    async def make_handouts(self) -> list[str]:
-        """Write the pages of every plan of this home whose secret still exists."""
-        from bousai_kit.onboarding import handouts_for_plan
-        from bousai_kit.onboarding.unfinished import plans_with_secret
-
-        bench = self.bench
-        made: list[str] = []
-        self.tell(0, 0, "配付資料を作っています…")
-        for plan in plans_with_secret(bench.home):
-            out = bench.home / "handouts" / plan.plan_id
-            with bench.clock.hold():
-                written = await handouts_for_plan(
-                    plan,
-                    ledger=bench.ledger,
-                    home=bench.home,
-                    out=out,
-                    font=bench.settings.font,
-                )
-            made += [str(path) for path in written.handouts.files]
-        self.handouts = made
-        self.tell(0, 0)
-        return made
-
-    async def end_secret(self) -> None:
-        """After the slips have been given out: nobody can derive the passwords any more."""
-        from bousai_kit.onboarding import destroy_secret
-        from bousai_kit.onboarding.unfinished import plans_with_secret
-
-        for plan in plans_with_secret(self.bench.home):
-            await destroy_secret(plan, ledger=self.bench.ledger, home=self.bench.home)
-        self.refresh()
 
     def roster_or_none(self) -> Path | None:
         """Path of the chosen roster."""
@@ -259,7 +229,7 @@ class OnboardingModel(ActivationModel, ConsoleSteps, RosterMending):
                 return "「登録を実行する」を押してください。途中で止めても、続きから再開できます。"
             return "計画の人数と差分を確かめ、「計画を確認しました」に印を付けてください。"
         done.append(f"登録（{result.done + result.skipped:,} 件、失敗 0 件）")
-        if not self.handouts and plan.creates:
+        if not self.handouts and plan.on_paper:
             missing += ["配付資料", "ログインの確認"]
             return "「配付資料を作る」を押し、印刷して本人に渡してください。"
         if self.handouts:

@@ -10,6 +10,7 @@ import ipywidgets as ipw
 from bousai_kit.panels.base import esc, guarded
 from bousai_kit.panels.onboarding_activation import ActivationView
 from bousai_kit.panels.onboarding_console import ConsoleFold
+from bousai_kit.panels.onboarding_handouts import HandoutsView, way_choice
 from bousai_kit.panels.onboarding_roster import mending_box
 from bousai_kit.panels.onboarding_tables import (
     changes_table,
@@ -53,12 +54,8 @@ class OnboardingView(PanelView):
         self.word = field("確認のため「登録」と入力", ipw.Text())
         self.word.layout.max_width = "24em"
         self.apply = button("登録を実行する", guarded(model, model.apply, job="apply"), style="danger")
-        self.pages = button("配付資料を作る", guarded(model, model.make_handouts, job="handouts"))
-        self.end = button(
-            "配付が済んだ（秘密を破棄）",
-            guarded(model, model.end_secret, job="end"),
-            hint="初期パスワードを二度と出せなくします。印刷して渡し終えてから押してください。",
-        )
+        self.handing = HandoutsView(model)
+        self.pages, self.end, self.files = self.handing.pages, self.handing.end, self.handing.files
         self.activation = ActivationView(model)
         self.look, self.hurry, self.status = (
             self.activation.look,
@@ -66,7 +63,7 @@ class OnboardingView(PanelView):
             self.activation.status,
         )
         self.checked, self.counts, self.changes = ipw.HTML(), ipw.HTML(), ipw.HTML()
-        self.result, self.files = ipw.HTML(), ipw.HTML()
+        self.result = ipw.HTML()
         self.details = ipw.Accordion(
             children=[self.changes], titles=("ポストと一人ずつの内容",), selected_index=None
         )
@@ -82,6 +79,7 @@ class OnboardingView(PanelView):
             _title("2. 計画を作る"),
             self.leavers,
             self.max_leavers,
+            way_choice(model),
             ipw.HBox([self.plan]),
             self.counts,
             self.details,
@@ -93,8 +91,7 @@ class OnboardingView(PanelView):
             self.result,
             ConsoleFold(model),
             _title("4. 配付資料を渡す"),
-            ipw.HBox([self.pages, self.end]),
-            self.files,
+            self.handing,
             _title("5. ログインを見届ける"),
             self.activation,
         ]
@@ -108,7 +105,7 @@ class OnboardingView(PanelView):
         self.agree.observe(self._agreed, "value")
         self.upload.observe(self._uploaded, "value")
         model.observe(self._able, ["busy", "blockers", "checked", "plan", "leavers"])
-        model.observe(self._shown, ["checked", "plan", "result", "handouts"])
+        model.observe(self._shown, ["checked", "plan", "result"])
         self._able()
         self._shown()
 
@@ -135,7 +132,6 @@ class OnboardingView(PanelView):
         self.plan.disabled = busy or model.checked is None or not model.checked.ok
         self.agree.disabled = busy or model.plan is None
         self.apply.disabled = busy or bool(model.blockers)
-        self.pages.disabled = self.end.disabled = busy
         self.max_leavers.layout.display = "flex" if model.leavers == "suspend" else "none"
         why = model.blockers[0] if model.blockers and not busy and model.plan is not None else ""
         self.why.value = f"<div class='bk'><p>{esc(why)}</p></div>" if why else ""
@@ -147,7 +143,6 @@ class OnboardingView(PanelView):
             (self.counts, counts_table(model.plan)),
             (self.changes, posts_table(model.plan) + changes_table(model.plan)),
             (self.result, result_table(model.result)),
-            (self.files, "".join(f"<p>配付資料：{esc(path)}</p>" for path in model.handouts)),
         ):
             widget.value = f"<div class='bk'>{content}</div>" if content else ""
         self.details.layout.display = "block" if self.changes.value else "none"

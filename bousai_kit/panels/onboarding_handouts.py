@@ -1,0 +1,200 @@
+"""Step 4 of ``10_onboarding``: how people get their first password, pages for them, the end of the secret."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tl
+
+from bousai_kit.errors import BousaiKitError, InputError
+from bousai_kit.panels.base import PanelModel, esc, guarded
+from bousai_kit.panels.view import button, field
+
+if TYPE_CHECKING:
+    from bousai_kit.onboarding.slips import PlanHandouts
+    from bousai_kit.onboarding.tenant_view import Member
+
+__all__ = ["HandoutSteps", "HandoutsView", "way_choice"]
+
+LEAST = 10
+WAYS = [
+    ("全員に、初期パスワードを紙で渡す（メールは送られません）", "admin"),
+    ("私用メールのある人には、登録と同時に招待メールを送る（ない人には紙）", "member"),
+]
+
+
+class HandoutSteps(PanelModel):
+    """Pages with passwords.
+
+    Attributes
+    ----------
+    passwords : str
+        ``admin`` or ``member``, for the next plan.
+    covers : bool
+        With a list a unit on which people sign.
+    handouts : list of str
+        Paths of the pages.
+    handout_notes : list of str
+        What the pages do not say.
+    """
+
+    passwords = tl.Enum(["admin", "member"], "admin")
+    covers = tl.Bool(True)
+    handouts = tl.List(tl.Unicode())
+    handout_notes = tl.List(tl.Unicode())
+
+    async def make_handouts(self, passphrase: str = "") -> list[str]:
+        """Write the pages of every plan of this home whose secret still exists.
+
+        Raises
+        ------
+        InputError
+            The passphrase cannot be used.
+        """
+        from bousai_kit.onboarding import handouts_for_plan
+        from bousai_kit.onboarding.unfinished import plans_with_secret
+
+        if passphrase and (len(passphrase) < LEAST or not all("!" <= one <= "~" for one in passphrase)):
+            raise InputError(
+                f"合言葉は、半角の英字・数字・記号で {LEAST} 文字以上にしてください。",
+                hint="開く人のパソコンでも入力できる文字だけを使います。",
+            )
+        bench = self.bench
+        made: list[str] = []
+        notes: list[str] = []
+        self.tell(0, 0, "配付資料を作っています…")
+        plans = plans_with_secret(bench.home)
+        members = await self._members() if plans else None
+        for plan in plans:
+            with bench.clock.hold():
+                written = await handouts_for_plan(
+                    plan,
+                    ledger=bench.ledger,
+                    home=bench.home,
+                    out=bench.home / "handouts" / plan.plan_id,
+                    font=bench.settings.font,
+                    covers=self.covers,
+                    passphrase=passphrase or None,
+                    members=members,
+                    now=bench.clock.now(),
+                )
+            made += [str(path) for path in written.handouts.files]
+            notes += _notes(written)
+        self.handout_notes = notes
+        self.handouts = made
+        self.tell(0, 0)
+        return made
+
+    async def _members(self) -> list[Member] | None:
+        from bousai_kit.onboarding.tenant_view import see_member
+
+        with contextlib.suppress(BousaiKitError):
+            return [see_member(user) async for user in self.bench.client.users.list()]
+        return None
+
+    async def end_secret(self) -> None:
+        """After the slips have been given out: nobody can derive the passwords any more."""
+        from bousai_kit.onboarding import destroy_secret
+        from bousai_kit.onboarding.unfinished import plans_with_secret
+
+        for plan in plans_with_secret(self.bench.home):
+            await destroy_secret(plan, ledger=self.bench.ledger, home=self.bench.home)
+        left = len(self.files_left())
+        said = f"初期パスワードの載ったファイルが {left:,} 個残っています。印刷が済んだら削除してください。"
+        self.handout_notes = ["秘密を破棄しました。", *([said] if left else [])]
+        self.refresh()
+
+    def files_left(self) -> list[Path]:
+        """Files with passwords."""
+        from bousai_kit.onboarding.slips import handout_files
+
+        return handout_files(self.bench.home)
+
+    async def delete_files(self) -> None:
+        """Delete the files with passwords; the secret, while it lasts, can make them again."""
+        files = self.files_left()
+        for path in files:
+            path.unlink(missing_ok=True)
+        self.handout_notes = [f"配付資料のファイル {len(files):,} 個を削除しました。"]
+        self.handouts = []
+
+
+def _notes(written: PlanHandouts) -> list[str]:
+    notes = []
+    if written.handouts.pages:
+        lists = f"と受領簿 {written.handouts.covers:,} ページ" if written.handouts.covers else ""
+        notes.append(
+            f"{written.handouts.pages:,} 名分{lists}。A5 の片面で印刷してください"
+            "（両面にすると、別の人のパスワードが裏に刷られます）。"
+        )
+    if written.invited:
+        notes.append(f"招待メールの {written.invited:,} 名に、紙のパスワードはありません。")
+    if written.spent:
+        notes.append(
+            f"{written.spent:,} 名はログイン済みで、初期パスワードは使えません（ページに書いてあります）。"
+        )
+    if written.expired:
+        notes.append(
+            f"登録から 30 日たった {len(written.expired):,} 名はパスワードが期限切れで、ページがありません。"
+            "管理画面で再発行してください。"
+        )
+    return notes
+
+
+def way_choice(model: HandoutSteps) -> ipw.RadioButtons:
+    """How people get their first password; belongs to the plan."""
+    choice = ipw.RadioButtons(
+        options=WAYS, description="初期パスワード", style={"description_width": "initial"}
+    )
+    choice.layout.width = "auto"
+    ipw.link((model, "passwords"), (choice, "value"))
+    return choice
+
+
+class HandoutsView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
+    """Buttons of the step, and where the files are."""
+
+    def __init__(self, model: HandoutSteps) -> None:
+        self.model = model
+        self.covers = ipw.Checkbox(
+            description="所属ごとの受領簿を付ける（受領印をもらう名簿。パスワードは載りません）",
+            indent=False,
+            layout=ipw.Layout(width="auto"),
+        )
+        self.lock = field("PDF を開く合言葉（空なら暗号化しません）", ipw.Password())
+        self.lock.layout.max_width = "36em"
+        self.pages = button("配付資料を作る", guarded(model, self._make, job="handouts"))
+        self.end = button(
+            "配付が済んだ（秘密を破棄）",
+            guarded(model, model.end_secret, job="end"),
+            hint="初期パスワードを二度と出せなくします。印刷して渡し終えてから押してください。",
+        )
+        self.delete = button(
+            "配付資料のファイルを削除",
+            guarded(model, model.delete_files, job="handouts"),
+            hint="初期パスワードの載った PDF を、このフォルダ（BOUSAI_HOME）から消します。",
+        )
+        self.files = ipw.HTML()
+        super().__init__([self.covers, self.lock, ipw.HBox([self.pages, self.end, self.delete]), self.files])
+        ipw.link((model, "covers"), (self.covers, "value"))
+        model.observe(self._shown, ["handouts", "handout_notes"])
+        model.observe(self._able, ["busy", "handouts", "handout_notes"])
+        self._shown()
+        self._able()
+
+    async def _make(self) -> list[str]:
+        passphrase, self.lock.value = self.lock.value, ""  # it does not stay in a widget
+        return await self.model.make_handouts(passphrase)
+
+    def _able(self, _: Any = None) -> None:
+        busy = self.model.busy
+        self.pages.disabled = self.end.disabled = self.delete.disabled = busy
+        self.delete.layout.display = "block" if self.model.files_left() else "none"
+
+    def _shown(self, _: Any = None) -> None:
+        lines = [f"配付資料：{path}" for path in self.model.handouts] + list(self.model.handout_notes)
+        content = "".join(f"<p>{esc(line)}</p>" for line in lines)
+        self.files.value = f"<div class='bk'>{content}</div>" if content else ""
