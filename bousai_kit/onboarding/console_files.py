@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bousai_kit.errors import InputError
@@ -66,25 +66,41 @@ def write_console(files: ConsoleFiles, out: Path, *, kind: str = "xlsx") -> tupl
     """
     if kind not in ("xlsx", "csv"):
         raise ValueError("kind is xlsx or csv")
-    old = _ours(out)
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True, mode=0o700)
+    whole = Path(os.path.abspath(out))
+    old = _ours(whole)
+    part = whole.with_name(f".{whole.name}.part")  # one name, so that a run that was killed leaves nothing
     try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True, mode=0o700)
         names = []
         for one in (*files.orgunits, *files.members):
             names.append(f"{one.stem}.{kind}")
             write_private(part / names[-1], _csv(one) if kind == "csv" else _xlsx(one))
         text = readme_text(files, names, kind=kind)
         write_private(part / README, text.replace("\n", "\r\n").encode("utf-8-sig"))
-        for path in old:
-            path.unlink()
-        with contextlib.suppress(FileNotFoundError):
-            out.rmdir()
-        part.rename(out)
+        _put(part, whole, old, (*names, README))
+    except OSError as error:
+        raise InputError(
+            f"フォルダー {out} に書き込めません（{error.strerror or type(error).__name__}）。",
+            hint="中のファイルを Excel などで開いていたら閉じ、空き容量と書き込みの権限を確かめてから、"
+            "もう一度実行してください。",
+        ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return tuple(out / name for name in (*names, README))
+
+
+def _put(part: Path, out: Path, old: Sequence[Path], names: Sequence[str]) -> None:
+    """Old files go before new ones come: whatever ends us, nobody is added from a file of an earlier run."""
+    if not out.exists():
+        part.rename(out)
+        return
+    out.chmod(0o700)
+    for path in old:
+        if path.name != README:
+            path.unlink()
+    for name in names if old else reversed(names):  # one by which the folder is known as ours is always there
+        os.replace(part / name, out / name)
 
 
 def _ours(out: Path) -> list[Path]:

@@ -81,7 +81,8 @@ class ConsoleSteps(PanelModel):
         )
         if made.holds_passwords:
             doubts.append(
-                "【重要】ファイルに全員の初期パスワードが書かれています。渡し終えたら消してください。"
+                "【重要】ファイルに全員の初期パスワードが書かれています。渡し終えたらフォルダーを消し、"
+                "`bousai onboard console --destroy` でパスワードの元も破棄してください。"
             )
         if made.left_out:
             doubts.append(f"ファイルに入れていない人が {len(made.left_out):,} 名います（手順.txt に一覧）。")

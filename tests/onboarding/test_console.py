@@ -192,6 +192,58 @@ def test_a_name_that_looks_like_ours_in_a_foreign_folder_stays(tmp_path: Path) -
     assert (tmp_path / "1_組織_01.xlsx").read_bytes() == b"x"
 
 
+def test_a_run_that_was_ended_anywhere_is_made_good_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old files, an empty folder, none at all; ended before the n-th file is in its place."""
+    many, few = files_of(some(*[{}] * 101)), files_of(some({}))
+    real = os.replace
+    for begin in ("old", "empty", "none"):
+        for at in range(1, 8):
+            out = tmp_path / f"{begin}{at}" / "out"
+            if begin == "old":
+                write_console(many, out)
+            elif begin == "empty":
+                out.mkdir(parents=True)
+            count = 0
+
+            def dying(source: Any, target: Any, at: int = at) -> None:
+                nonlocal count
+                count += 1
+                if count == at:
+                    raise KeyboardInterrupt
+                real(source, target)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(os, "replace", dying)
+                try:
+                    write_console(few, out)
+                except KeyboardInterrupt:
+                    there = {path.name for path in out.iterdir()} if out.exists() else set()
+                    assert not [name for name in there if name.endswith("_002.xlsx")] or len(there) == 4
+            paths = write_console(few, out)
+            assert {path.name for path in out.iterdir()} == {path.name for path in paths}
+            assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(InputError, match="No space left"):
+            write_console(files_of(some({})), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    paths = write_console(files_of(some({})), Path())
+    assert all(path.is_file() for path in paths)
+
+
 # -- what the console refuses -----------------------------------------------------------------------
 
 
