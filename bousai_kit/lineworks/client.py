@@ -322,9 +322,8 @@ class LineWorksClient:
             elsewhere = functools.partial(problems.foreign_location, outcome.host)
             self._memory.foreign(ask.key, elsewhere, now=self.clock.monotonic())
             return elsewhere()
-        if action is Action.UNKNOWN or (
-            isinstance(outcome, Fate) and tries.maybe_done and ask.method != "GET"
-        ):
+        lost = isinstance(outcome, Fate)
+        if action is Action.UNKNOWN or (lost and tries.maybe_done and ask.method != "GET"):
             self._memory.wrote()  # perhaps: look-ups have to be asked again
             seen = outcome.status if isinstance(outcome, Received) else None
             return problems.in_doubt(seen, method=ask.method, path=ask.path)
