@@ -26,7 +26,7 @@ REASONS: Mapping[str, str] = {  # code -> as filters and counts say it
     "suspended": "一時停止中",
     "never_opened": "Bot を開いていない",
 }
-_LIAISON = ("連絡員", "区本部長", "本部員", "区副本部長", "副本部長", "本部長")
+_LIAISON = ("連絡員", "区本部長", "本部員", "区副本部長", "副本部長", "本部長", "事務局")
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def test_who_has_not_come(sight: Any, start_lab: Callable[..., Any], city: tuple
     choose.scroll_into_view_if_needed()
     sight.shoot("10_activation_invite")
     sight.press("声掛け一覧（Excel）を作る")
-    sight.wait_for("連絡員に渡し、声掛けが済んだら削除してください。")
+    sight.wait_for("声掛けが済んだら削除してください。")
     send = sight.page.get_by_role("button", name="名に招待メールを送る").first
     send.scroll_into_view_if_needed()
     sight.page.set_viewport_size({"width": 1280, "height": 3200})

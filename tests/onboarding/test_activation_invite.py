@@ -15,8 +15,14 @@ from typing import Any
 import pytest
 
 from bousai_kit.errors import InputError, LineWorksError
+from bousai_kit.ledger import Ledger
 from bousai_kit.onboarding.facts import day_text, read_facts
-from bousai_kit.onboarding.invitations import Invitations, InviteResult, plan_invitations
+from bousai_kit.onboarding.invitations import (
+    Invitations,
+    InviteResult,
+    plan_invitations,
+    send_invitations,
+)
 from bousai_kit.onboarding.plan_file import prepare_plan
 from bousai_kit.roster import Roster
 from bousai_kit.sandbox.faults import Fault, FaultPlan
@@ -175,6 +181,17 @@ def test_two_consoles_at_once(home: Path) -> None:
         one, two = await asyncio.gather(invite_on(bench, first), invite_on(bench, second))
         assert len(one.sent) + len(two.sent) == 9
         assert sorted([*one.sent, *one.elsewhere]) == sorted([*two.sent, *two.elsewhere])
+        assert max(mails_a_day(bench).values()) == 1
+
+        await bench.clock.sleep(DAY_S)
+        url, more = bench.settings.ledger_url, {"clock": bench.clock, "domain_id": bench.domain_id}
+        async with await Ledger.open(url, **more) as other:  # a console of its own on the same file
+            planned = await invited(bench)
+            one, two = await asyncio.gather(
+                invite_on(bench, planned),
+                send_invitations(planned, client=bench.client, ledger=other, clock=bench.clock),
+            )
+        assert len(one.sent) + len(two.sent) == len(planned.invitees) == 9
         assert max(mails_a_day(bench).values()) == 1
 
     run(home, work)
