@@ -1,7 +1,12 @@
 """Who logged in when, and who tried in vain and why: the audit log ``auth``.
 
 The export has no column for the outcome: a sentence says it. Its columns and its sentences stand in two
-tables here (`COLUMNS`, `REASONS`); what neither table knows is said, never guessed in silence.
+tables here (`COLUMNS`, `REASONS`); what neither table knows is said, never guessed in silence. A city adds
+spellings of its own in ``BOUSAI_HOME/auth_log.yaml``, without touching the program::
+
+    columns: {text: [ログイン結果], user: [ログインした人]}
+    reasons: {password: [暗証番号]}
+    success: [ログインできました]
 
 Source: reference part 2 §6 (31 days a window, columns in Japanese and in English, dates).
 """
@@ -14,7 +19,9 @@ import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bousai_kit.clock import Clock, in_thread
 from bousai_kit.errors import ApiError, InputError, LineWorksError
@@ -24,7 +31,17 @@ from bousai_kit.logs.talk import login_of
 if TYPE_CHECKING:
     from bousai_kit.logs.archive import Archive, Piece
 
-__all__ = ["COLUMNS", "REASONS", "SLACK", "AuthLog", "Login", "pull_logins", "read_auth"]
+__all__ = [
+    "COLUMNS",
+    "REASONS",
+    "SLACK",
+    "AuthLog",
+    "Login",
+    "Words",
+    "load_words",
+    "pull_logins",
+    "read_auth",
+]
 
 SERVICE = "auth"
 KEPT = timedelta(days=180)  # by the platform
@@ -64,7 +81,23 @@ OTHER = "その他の理由"
 _GOOD = ("成功", "succe")
 _NOT_GOOD = ("不成功", "成功しません", "unsucce", "notsucce", "withoutsucce")
 _NO_LOGIN = ("ログアウト", "logout", "loggedout", "logoff", "signout", "signedout", "変更しました", "changed")
-_HINT = "ファイルは保管してあります。見出しが変わっていたら、onboarding/auth_log.py の表に加えてください。"
+OWN = "auth_log.yaml"
+_HINT = (
+    f"ファイルは保管してあります。見出しが変わっていたら、BOUSAI_HOME の {OWN} に"
+    "「columns: {text: [新しい見出し]}」の形で書き加えてください（at 日時、user メンバー、text 説明）。"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The two tables, with a city's own spellings first."""
+
+    columns: Mapping[str, tuple[str, ...]]
+    reasons: tuple[tuple[str, tuple[str, ...]], ...]
+    success: tuple[str, ...] = _GOOD
+
+
+_SHIPPED = Words(COLUMNS, tuple((code, words) for code, _, words in REASONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +144,42 @@ def _plain(text: str) -> str:
     return re.sub(r"[\s_\-]", "", unicodedata.normalize("NFKC", text).removeprefix("\ufeff")).casefold()
 
 
-def _find(header: Sequence[str]) -> _Columns:
+def load_words(home: Path) -> Words:
+    """The tables, and what the city has added to them.
+
+    Raises
+    ------
+    InputError
+        Its file is not what it should be.
+    """
+    import yaml
+
+    path = home / OWN
+    try:
+        own = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return _SHIPPED
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _unusable(type(error).__name__) from None
+    parts = own if isinstance(own, dict) else {"": None}
+    added: dict[str, dict[str, tuple[str, ...]]] = {"columns": {}, "reasons": {}, "success": {}}
+    codes = {"columns": set(COLUMNS), "reasons": {code for code, _, _ in REASONS}, "success": {""}}
+    for part, said in parts.items():
+        for code, words in (said if isinstance(said, dict) else {"": said}).items():
+            listed: list[Any] = words if isinstance(words, list) else [words]
+            if code not in codes.get(part, ()) or not all(isinstance(one, str) and one for one in listed):
+                raise _unusable(f"{part} {code}".strip())
+            added[part][code] = tuple(listed)
+    columns = {name: added["columns"].get(name, ()) + words for name, words in COLUMNS.items()}
+    reasons = tuple((code, added["reasons"].get(code, ()) + words) for code, _, words in REASONS)
+    return Words(columns, reasons, added["success"].get("", ()) + _GOOD)
+
+
+def _unusable(what: str) -> InputError:
+    return InputError(f"{OWN} を使えません（{what}）。標準の見出しと文で読みました。", hint=_HINT)
+
+
+def _find(header: Sequence[str], words: Words) -> _Columns:
     """Columns by name; where two would do, the spelling that stands first in the table.
 
     Raises
@@ -121,7 +189,7 @@ def _find(header: Sequence[str]) -> _Columns:
     """
     names = [_plain(cell) for cell in header]
     found = {}
-    for column, spellings in COLUMNS.items():
+    for column, spellings in words.columns.items():
         found[column] = next((names.index(one) for one in map(_plain, spellings) if one in names), -1)
     missing = [COLUMNS[column][0] for column in _NEEDED if found[column] < 0]
     if missing:
@@ -131,15 +199,15 @@ def _find(header: Sequence[str]) -> _Columns:
     return _Columns(**found, width=len(names))
 
 
-def judge(text: str) -> tuple[bool, str] | None:
+def judge(text: str, words: Words = _SHIPPED) -> tuple[bool, str] | None:
     """What a sentence of the log says: success, or failure and why; None: it is about something else."""
     said = _plain(text)
-    if any(word in said for word in _GOOD) and not any(word in said for word in _NOT_GOOD):
+    if any(_plain(word) in said for word in words.success) and not any(word in said for word in _NOT_GOOD):
         return True, ""
     if not said or any(word in said for word in _NO_LOGIN):
         return None
-    for code, _, words in REASONS:
-        if any(_word(word, said, text) for word in words):
+    for code, spellings in words.reasons:
+        if any(_word(word, said, text) for word in spellings):
             return False, code
     return False, "other"
 
@@ -158,7 +226,9 @@ def reason_label(code: str) -> str:
     return next((label for one, label, _ in REASONS if one == code), OTHER)
 
 
-def read_auth(data: bytes, since: datetime, until: datetime) -> tuple[list[tuple[str, Login]], int]:
+def read_auth(
+    data: bytes, since: datetime, until: datetime, words: Words = _SHIPPED
+) -> tuple[list[tuple[str, Login]], int]:
     """Rows with ``since`` ≤ t < ``until``, with their login id; and how many lines could not be read.
 
     Raises
@@ -169,7 +239,7 @@ def read_auth(data: bytes, since: datetime, until: datetime) -> tuple[list[tuple
     stream = io.TextIOWrapper(
         io.BytesIO(data), encoding=pick_encoding(data), errors="surrogateescape", newline=""
     )
-    columns, records = read_rows(stream, _find, what="ログイン履歴（auth）", hint=_HINT)
+    columns, records = read_rows(stream, partial(_find, words=words), what="ログイン履歴（auth）", hint=_HINT)
     rows: list[tuple[str, Login]] = []
     verdicts: dict[str, tuple[bool, str] | None] = {}  # there are few different sentences
     rejected = 0
@@ -183,7 +253,7 @@ def read_auth(data: bytes, since: datetime, until: datetime) -> tuple[list[tuple
         if columns.result >= 0:
             said += f" {record.fields[columns.result]}"
         if said not in verdicts:
-            verdicts[said] = judge(said)
+            verdicts[said] = judge(said, words)
         verdict = verdicts[said]
         login_id = login_of(record.fields[columns.user])
         if verdict is not None and login_id:
@@ -218,9 +288,14 @@ async def pull_logins(archive: Archive, fetch: Fetch | None, *, clock: Clock, si
             refused = True
             notes.append(_refusal(error))
     pieces = archive.pieces(SERVICE, since, now)
+    words = _SHIPPED
+    try:
+        words = load_words(archive.folder.parent)
+    except InputError as error:
+        notes.append(error.sentence())
     found: dict[str, list[Login]] = {}
     for piece in pieces:
-        await in_thread(clock, lambda piece=piece: _read(piece, found, notes))  # type: ignore[misc]
+        await in_thread(clock, partial(_read, piece, words, found, notes))
     whole = {login_id: tuple(sorted(rows, key=lambda one: one.at)) for login_id, rows in found.items()}
     return AuthLog(whole, tuple(dict.fromkeys(notes)), bool(pieces) or not (refused or fetch is None))
 
@@ -244,9 +319,9 @@ def _missing_from(pieces: Sequence[Piece], since: datetime) -> datetime:
     return max(since, end - OVERLAP)
 
 
-def _read(piece: Piece, found: dict[str, list[Login]], notes: list[str]) -> None:
+def _read(piece: Piece, words: Words, found: dict[str, list[Login]], notes: list[str]) -> None:
     try:
-        rows, rejected = read_auth(piece.path.read_bytes(), piece.since, piece.until)
+        rows, rejected = read_auth(piece.path.read_bytes(), piece.since, piece.until, words)
     except InputError as error:
         notes.append(f"{piece.path.name}：{error.sentence()}")
         return

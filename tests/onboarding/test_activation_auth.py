@@ -175,3 +175,35 @@ def test_a_clock_ahead_of_everything(tmp_path: Path) -> None:
     service = Service(JA.encode())
     assert pull(tmp_path, service, days=-30).by_login == {}
     assert len(service.asked) == 1
+
+
+def test_a_city_adds_its_own_spellings(tmp_path: Path) -> None:
+    raw = "ログイン日付,ログインした人,ログイン結果\r\n" + "".join(
+        f"2027-02-2{day} 09:00:00,A (a@x),{said}\r\n"
+        for day, said in enumerate(("ログインできました", "暗証番号が違います", "ログインに成功"))
+    )
+    service = Service(raw.encode())
+    assert "見出しが変わっていたら" in pull(tmp_path, service, days=20).notes[0]
+    (tmp_path / "auth_log.yaml").write_text(
+        "columns: {at: [ログイン日付], user: [ログインした人], text: ログイン結果}\n"
+        "reasons: {password: [暗証番号]}\nsuccess: [ログインできました]\n",
+        encoding="utf-8",
+    )
+    found = pull(tmp_path, service, days=20)
+    assert found.notes == ()
+    assert [(one.ok, one.reason) for one in found.by_login["a@x"]] == [
+        (True, ""),
+        (False, "password"),
+        (True, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[", "a: 1", "columns: {never: [x]}", "columns: {at: [1]}", "reasons: [x]", "x", "success: {a: b}", ""],
+)
+def test_an_odd_file_of_spellings_is_said_and_left_aside(tmp_path: Path, text: str) -> None:
+    (tmp_path / "auth_log.yaml").write_text(text, encoding="utf-8")
+    found = pull(tmp_path, Service(GOOD), days=20)
+    assert "auth_log.yaml を使えません" in found.notes[0]
+    assert len(found.by_login["a@x"]) == 1
