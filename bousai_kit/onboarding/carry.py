@@ -44,6 +44,7 @@ WORKERS = 16
 GIVEN_UP_S = 10.0  # an intent of another process that has no outcome after so long is looked into
 LOOK_AGAIN_S = 11.0  # the client does not ask again earlier
 MAIL_SURE_S = 600.0  # a create that mails the person is not sent again before it is certain to have been lost
+LOOK_AROUND_S = 5.0
 DENIED_IN_A_ROW = 5
 MAIL_UNSURE = (
     "登録できたか確認できません。招待メールが二重に届かないよう、すぐには送り直しません。"
@@ -91,7 +92,7 @@ class Carrier:
         self._eta_s = eta_s
         self._undoing = undoing
         self._ended = 0
-        self._began = clock.monotonic()
+        self._began = self._looked = clock.monotonic()
         self._fatal: BousaiKitError | None = None
         self._denied = 0
         self.refused = False
@@ -110,10 +111,7 @@ class Carrier:
             Something that would meet every step: no access, no network, no ledger. What was under way has
             been written down.
         """
-        if not self._undoing:
-            await self.journal.refresh()  # what another process has done meanwhile, an undo above all
-            if self.journal.undone:
-                raise GuardError("この登録は、別の処理で取り消されています。続きは実行しません。", hint="")
+        await self._look_around()
         todo, later = deque(steps), list[Step]()
         title_text = title
 
@@ -123,6 +121,8 @@ class Carrier:
                     return
                 step = todo.popleft()
                 try:
+                    if self._clock.monotonic() - self._looked > LOOK_AROUND_S:
+                        await self._look_around()
                     if await self._carry(step, patient=False, pending=bool(later)):
                         self._tick(title_text)
                     else:
@@ -147,6 +147,15 @@ class Carrier:
         self.left += len(todo) + (len(later) if self.stopped else 0)
         if self._fatal is not None:
             raise self._fatal
+
+    async def _look_around(self) -> None:
+        """See what another process has done meanwhile, an undo above all."""
+        self._looked = self._clock.monotonic()
+        if self._undoing:
+            return
+        await self.journal.refresh()
+        if self.journal.undone:
+            raise GuardError("この登録は、別の処理で取り消されています。続きは実行しません。", hint="")
 
     def _tick(self, title: str) -> None:
         self._ended += 1
@@ -197,7 +206,8 @@ class Carrier:
 
     async def _try(self, step: Step) -> bool:
         for again in (False, True):
-            if await self.journal.intend(step.key, **step.body) is None:
+            attempt = await self.journal.intend(step.key, **step.body)
+            if attempt is None:
                 await self.journal.refresh()
                 if not self.journal.done(step.key):
                     return False
@@ -219,7 +229,8 @@ class Carrier:
                     where = self.unknown if step.look is None else self.failed
                     self._list(where, step, _said(error))
             except LineWorksError as error:
-                if isinstance(error, InvalidRequest | Conflict) and step.look is not None:
+                taken = isinstance(error, InvalidRequest | Conflict) and step.look is not None
+                if taken and await self._may_be_ours(step, attempt):
                     again_s = [LOOK_AGAIN_S] if self.journal.states[step.key].attempt > 1 else []
                     found = None
                     with contextlib.suppress(LineWorksError):
@@ -238,6 +249,17 @@ class Carrier:
                 await self._done(step, "done", made)
                 return True
         return True
+
+    async def _may_be_ours(self, step: Step, attempt: int) -> bool:
+        """What is there already may have come of another attempt of this apply.
+
+        A member who did not is another plan's or another hand's: no slip of this plan would open the account.
+        """
+        if not step.creates_member:
+            return True
+        await self.journal.refresh()
+        others = {number for key, number in self.journal.in_doubt if key == step.key} - {attempt}
+        return bool(others) or self.journal.done(step.key)
 
     async def _find(self, step: Step) -> str | None:
         """Look at once and, when nothing is there, again later; absent is written down as such."""

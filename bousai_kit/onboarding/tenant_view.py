@@ -265,14 +265,13 @@ async def read_tenant(
         A list cannot be read. (Positions that are switched off are no error.)
     """
     before = client.stats.requests
-    users, units, positions, groups = await together(
-        _all(client.users.list()), _all(client.orgunits.list()), _positions(client), _groups(client)
+    members, units, positions, groups = await together(
+        _members(client, domain_id), _all(client.orgunits.list()), _positions(client), _groups(client)
     )
-    members = [see_member(user) for user in users if user.get("domainId") in (None, domain_id)]
     return TenantView(
         domain_id=domain_id,
         read_at=client.clock.now(),
-        members=tuple(members),
+        members=members,
         units=tuple(see_unit(unit) for unit in units),
         positions=positions,
         groups=groups,
@@ -285,6 +284,12 @@ async def read_tenant(
 
 async def _all(pages: AsyncIterator[Json]) -> list[Json]:
     return [one async for one in pages]
+
+
+async def _members(client: LineWorksClient, domain_id: int) -> tuple[Member, ...]:
+    """Seen one by one as they come: 30,000 of them as the tenant says them fill 200 MB."""
+    ours = (user async for user in client.users.list() if user.get("domainId") in (None, domain_id))
+    return tuple([see_member(user) async for user in ours])
 
 
 async def _positions(client: LineWorksClient) -> tuple[Position, ...] | None:

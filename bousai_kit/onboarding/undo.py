@@ -147,6 +147,13 @@ async def plan_undo(
     GuardError
         It is another tenant's.
     """
+    undo, _ = await _look(apply_id, client=client, ledger=ledger, home=home, domain_id=domain_id)
+    return undo
+
+
+async def _look(
+    apply_id: str, *, client: LineWorksClient, ledger: Ledger, home: Path, domain_id: int
+) -> tuple[UndoPlan, Journal]:
     plan = kept_plan(home, apply_id)
     if plan.domain_id != domain_id:
         raise GuardError("この登録は別のテナント（ドメイン）のものです。何も変更していません。")
@@ -158,7 +165,7 @@ async def plan_undo(
             f"登録 {apply_id} は台帳にありません。",
             hint="ID を確かめてください（`onboard apply` の結果にあります）。",
         )
-    return build_undo(plan, view, journal)
+    return build_undo(plan, view, journal), journal
 
 
 async def undo_apply(
@@ -182,7 +189,8 @@ async def undo_apply(
         Something that every step would meet.
     """
     began = clock.monotonic()
-    undo = await plan_undo(apply_id, client=client, ledger=ledger, home=home, domain_id=domain_id)
+    undo, applied = await _look(apply_id, client=client, ledger=ledger, home=home, domain_id=domain_id)
+    known = {key: state.at for key, state in applied.states.items()}
     journal = Journal(ledger, apply_id, undo=True)
     await ledger.append(journal.stream, "undo.begun", once=f"{journal.stream}|undo.begun")
     await journal.refresh()
@@ -195,11 +203,13 @@ async def undo_apply(
     await carrier.phase("メンバー", work.people())
     await carrier.phase("組織", work.units(), workers=1)
     await carrier.phase("役職", work.positions())
+    await applied.refresh()  # an apply that was under way has ended what it had begun
+    since = sum(known.get(key) != state.at for key, state in applied.states.items())
     return UndoResult(
         apply_id=apply_id,
         undone=carrier.done,
         failed=(*carrier.failed, *carrier.unknown),
         impossible=tuple(undo.impossible),
         elapsed_s=clock.monotonic() - began,
-        left=carrier.left,
+        left=carrier.left + since,
     )
