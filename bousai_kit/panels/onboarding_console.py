@@ -113,7 +113,7 @@ class ConsoleFold(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             "ここで作るファイルを取り込みます。</p></div>"
         )
         self.fold = ipw.Accordion(
-            children=[ipw.VBox([words, self.method, self.make, self.made])],
+            children=[ipw.VBox([words, self.method, ipw.HBox([self.make]), self.made])],
             titles=("API が使えないとき（管理者画面で一括追加）",),
             selected_index=0,
         )
