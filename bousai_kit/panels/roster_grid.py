@@ -182,7 +182,7 @@ class Desk:
         grid.send({"kind": "file", "name": name}, buffers=[content])
 
 
-class RosterGrid(anywidget.AnyWidget):  # type: ignore[misc]  # a base without types
+class RosterGrid(anywidget.AnyWidget):
     """Shows a desk's table; its state holds the program and no row.
 
     Parameters

@@ -228,7 +228,7 @@ def test_keys_blocks_and_search(sight: Any, lab: Any, tmp_path: Path) -> None:
     table.until("3 行を表示", "sum")
     sight.shoot("grid_errors_only")
     table.root.locator("select").select_option("all")
-    table.root.locator("input[type=search]").fill("900150")
+    table.root.locator("input[type=search]").fill("ＳＨＵＴＳＵＲＹＯＫＵ0150")
     table.until("1 行を表示", "sum")
     table.root.locator("input[type=search]").fill("")
     sight.wait_until(lambda: table.sum().startswith("全 200 行"), what="all rows")

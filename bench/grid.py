@@ -1,0 +1,200 @@
+"""The roster's table with 30,000 rows in a real Chromium: first rows, scrolling, an edit, memory.
+
+    python bench/grid.py [--people 30000] [--rounds 3]
+
+Opens a `bousai lab` of its own; prints one JSON document: min, median and max of the rounds (milliseconds
+unless the name says otherwise). ``long_tasks`` are frames' worth of work above 50 ms while the table is
+scrolled from top to bottom; ``windows`` and ``whole`` compare the two ways in which rows could travel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bousai_kit.panels.grid_session import GridSession
+from bousai_kit.roster import roster_rows, sample_roster
+from bousai_kit.roster.editing import open_roster_table
+from bousai_kit.tables import write_csv
+
+SCROLL = """async () => {
+  const box = document.querySelector(".bkg-scroll");
+  const long = [];
+  const watch = new PerformanceObserver((list) => long.push(...list.getEntries().map((e) => e.duration)));
+  watch.observe({type: "longtask"});
+  const frames = [];
+  let before = performance.now();
+  const most = box.scrollHeight - box.clientHeight;
+  const steps = 240;
+  for (let step = 0; step <= steps; step++) {
+    box.scrollTop = (step / steps) ** 2 * most;
+    await new Promise(requestAnimationFrame);
+    const now = performance.now();
+    frames.push(now - before);
+    before = now;
+  }
+  await new Promise((done) => setTimeout(done, 200));
+  watch.disconnect();
+  frames.sort((a, b) => a - b);
+  box.scrollTop = 0;
+  return {long, median: frames[120], p95: frames[Math.floor(frames.length * 0.95)], worst: frames.at(-1),
+          rows: document.querySelectorAll(".bkg tbody tr").length};
+}"""
+JUMP = """async (share) => {
+  const box = document.querySelector(".bkg-scroll");
+  const began = performance.now();
+  box.scrollTop = share * (box.scrollHeight - box.clientHeight);
+  await new Promise(requestAnimationFrame);
+  await new Promise(requestAnimationFrame);
+  while ([...document.querySelectorAll(".bkg tbody .bkg-n")].some((cell) => cell.textContent === "…"))
+    await new Promise(requestAnimationFrame);
+  return performance.now() - began;
+}"""
+EDIT = """async ([text, edited]) => {
+  const sum = document.querySelector(".bkg-sum");
+  const input = document.querySelector(".bkg-input");
+  const began = performance.now();
+  input.value = text;
+  input.dispatchEvent(new InputEvent("input", {bubbles: true}));
+  input.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
+  const shown = performance.now() - began;
+  while (!sum.textContent.includes(`直した所 ${edited} か所`)) await new Promise(requestAnimationFrame);
+  return [shown, performance.now() - began];
+}"""
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Smallest, middle and largest."""
+    return {
+        "min": round(min(values), 2),
+        "median": round(statistics.median(values), 2),
+        "max": round(max(values), 2),
+    }
+
+
+def in_python(path: Path, rounds: int) -> dict[str, Any]:
+    """What the kernel does, without a browser."""
+    figures: dict[str, list[float]] = {
+        name: [] for name in ("open", "window", "whole", "edit", "rest", "write")
+    }
+    sizes = {}
+    for turn in range(rounds):
+        began = time.perf_counter()
+        table = open_roster_table(path)
+        figures["open"].append(time.perf_counter() - began)
+        session = GridSession(table)
+        for name, count in (("window", 100), ("whole", len(table.numbers))):
+            began = time.perf_counter()
+            rows = [session._row(number) for number in session.shown[:count]]
+            text = json.dumps(rows, ensure_ascii=False)
+            figures[name].append(time.perf_counter() - began)
+            sizes[f"{name}_kb"] = round(len(text.encode()) / 1024)
+        began = time.perf_counter()
+        session.answer({"do": "edit", "cells": [[100 + turn, 5, f"a{turn}@x"]], "seen": [0, 60]})
+        figures["edit"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        table.settle()
+        figures["rest"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        table.content()
+        figures["write"].append(time.perf_counter() - began)
+    tracemalloc.start()
+    session = GridSession(open_roster_table(path))
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {
+        **{f"{name}_ms": spread([1000 * one for one in many]) for name, many in figures.items()},
+        **sizes,
+        "kernel_kept_mb": round(kept / 2**20, 1),
+        "kernel_peak_mb": round(peak / 2**20, 1),
+    }
+
+
+def in_browser(path: Path, rounds: int, folder: Path) -> dict[str, Any]:
+    """What a person sees."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.conftest import FLAGS, Lab, _chromium
+
+    lab = Lab(folder / "home", time_scale=40.0)
+    first, median, p95, worst, jumps, shown, answered = [], [], [], [], [], [], []
+    long: list[float] = []
+    rows = 0
+    try:
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=_chromium(), headless=True, args=list(FLAGS))
+            page = browser.new_context(viewport={"width": 1280, "height": 900}, locale="ja-JP").new_page()
+            page.add_locator_handler(  # somebody else saved the same notebook
+                page.locator(".jp-Dialog"), lambda dialog: dialog.press("Escape")
+            )
+            page.goto(lab.page("10_onboarding"))
+            page.locator(".bk-banner").first.wait_for(timeout=90_000)
+            page.locator(".widget-text input").first.fill(str(path))
+            page.locator(".widget-text input").first.press("Tab")
+            page.get_by_role("button", name="名簿を確認する", exact=True).first.click()
+            page.get_by_text("名簿を表で直す").first.wait_for(timeout=60_000)
+            page.get_by_text("名簿の確認（").first.wait_for(timeout=60_000)
+            began = time.perf_counter()
+            page.get_by_text("名簿を表で直す").first.click()
+            page.locator(".bkg td.bkg-first").first.wait_for(timeout=60_000)
+            first.append(1000 * (time.perf_counter() - began))
+            page.locator(".bkg td.bkg-first").first.click()
+            for turn in range(rounds):
+                found = page.evaluate(SCROLL)
+                long += found["long"]
+                rows = max(rows, found["rows"])
+                median.append(found["median"])
+                p95.append(found["p95"])
+                worst.append(found["worst"])
+                jumps += [page.evaluate(JUMP, share) for share in (0.3 + turn / 50, 0.9 - turn / 50)]
+                page.evaluate(JUMP, 0)
+                page.locator('.bkg tr[aria-rowindex="3"] td').nth(4).click()
+                page.wait_for_timeout(200)
+                one = page.evaluate(EDIT, [f"試験{turn}", 1])
+                shown.append(one[0])
+                answered.append(one[1])
+                page.keyboard.press("Control+z")
+                page.wait_for_timeout(1500)
+            browser.close()
+    finally:
+        lab.stop()
+    return {
+        "foldout_to_first_rows_ms": spread(first),
+        "frame_median_ms": spread(median),
+        "frame_p95_ms": spread(p95),
+        "frame_worst_ms": spread(worst),
+        "long_tasks": len(long),
+        "longest_task_ms": round(max(long, default=0.0)),
+        "rows_in_dom": rows,
+        "jump_to_rows_ms": spread(jumps),
+        "edit_shown_ms": spread(shown),
+        "edit_answered_ms": spread(answered),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--people", type=int, default=30_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "roster.csv"
+        write_csv(path, *roster_rows(sample_roster(given.people)))
+        figures = {"people": given.people, **in_python(path, given.rounds)}
+        print(json.dumps({**figures, **in_browser(path, given.rounds, folder)}, ensure_ascii=False, indent=1))
+
+
+if __name__ == "__main__":
+    main()
