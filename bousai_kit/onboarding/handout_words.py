@@ -23,16 +23,16 @@ PICTURES = ("store", "login", "password", "notify", "talk", "browser", "mail", "
 _PACKAGED = Path(__file__).parent / FILE
 _LARGEST = 1 << 18
 _LINES = {  # key -> most letters
-    "organisation": 30,
-    "title": 30,
-    "purpose": 90,
+    "organisation": 12,
+    "title": 24,
+    "purpose": 80,
     "issued_by": 45,
     "help_desk": 60,
     "lost": 70,
     "warning": 80,
 }
 _TABLES = {"app_url": 300, "qr_label": 30}
-_PRIVACY = {"sees": 80, "sees_not": 80, "does": 80}
+_PRIVACY = {"sees": 64, "sees_not": 64, "does": 64}
 _STEP = {"picture": 20, "text": 110, "invited": 110}
 _DEVICES = ("iOS", "Android", "other")
 _MOST_STEPS = 6

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
+import subprocess
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +17,11 @@ from pypdf import PdfReader
 from pypdf.errors import FileNotDecryptedError
 
 from bousai_kit.errors import ConfigError
+from bousai_kit.onboarding import handout_pdf as pdf_module
+from bousai_kit.onboarding import handout_words as word_limits
+from bousai_kit.onboarding import handouts as module
 from bousai_kit.onboarding.handout_pdf import Slip, render_pdf
-from bousai_kit.onboarding.handout_words import load_text
+from bousai_kit.onboarding.handout_words import load_text, write_template
 from bousai_kit.onboarding.handouts import write_handouts
 
 PEOPLE = (
@@ -130,3 +138,222 @@ def test_broken_words_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "handout_text.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match=r"handout_text\.yaml"):
         load_text(tmp_path)
+
+
+def test_a_face_in_which_nothing_looks_like_something_else_and_marks_below() -> None:
+    page = PdfReader(io.BytesIO(render_pdf(slips(1), text=load_text()))).pages[0]
+    fonts = {str(font.get_object()["/BaseFont"]) for font in page["/Resources"]["/Font"].values()}
+    assert any("DejaVuSansMono" in one for one in fonts)
+    said = compact(page.extract_text())
+    password = slips(1)[0].password
+    marks = "".join(
+        "数" if one.isdigit() else "記" if not one.isalpha() else "大" if one.isupper() else "小"
+        for one in password
+    )
+    assert password + marks in said
+    assert "𝟎" not in said
+
+
+def test_every_page_says_what_the_employer_sees_and_whom_to_call() -> None:
+    for page in PdfReader(io.BytesIO(render_pdf(slips(), text=load_text()))).pages:
+        said = compact(page.extract_text())
+        for part in ("市が確認できるもの", "市から見えないもの", "位置", "ヘルプデスク", "裁断"):
+            assert part in said
+
+
+def test_a_spent_password_is_said_to_be_spent() -> None:
+    spent = replace(slips(1)[0], spent=True)
+    said = compact(PdfReader(io.BytesIO(render_pdf([spent], text=load_text()))).pages[0].extract_text())
+    assert "この初期パスワードはもう使えません" in said
+    assert "もう使えません" not in compact(
+        PdfReader(io.BytesIO(render_pdf(slips(1), text=load_text()))).pages[0].extract_text()
+    )
+
+
+def test_whoever_is_invited_reads_of_the_mail_and_of_no_initial_password() -> None:
+    for one in slips(3):
+        invited = replace(one, password="")
+        page = PdfReader(io.BytesIO(render_pdf([invited], text=load_text()))).pages[0]
+        said = compact(page.extract_text())
+        assert "招待メール" in said
+        assert "初期パスワード" not in said
+
+
+def test_receipt_lists_name_people_and_no_password(tmp_path: Path) -> None:
+    people = [replace(one, unit="北区役所" if n < 17 else "南区役所") for n, one in enumerate(slips(20))]
+    made = write_handouts(people, tmp_path, text=load_text(), covers=True)
+    assert (made.pages, made.covers) == (20, 3)  # 15 and 2 of one unit, 3 of the other
+    pages = [compact(page.extract_text()) for page in PdfReader(made.files[0]).pages]
+    lists = [place for place, page in enumerate(pages) if "受領簿" in page]
+    assert lists == [0, 1, 19]
+    for place in lists:
+        assert not any(one.password in pages[place] or one.login_id in pages[place] for one in people)
+    for number, one in enumerate(people):
+        assert sum(one.key in pages[place] for place in lists) == 1
+        own = [page for page in pages if one.password in page]
+        assert len(own) == 1
+        others = [other for other in people if other.key != one.key]
+        assert not any(other.key in own[0] or other.password in own[0] for other in others), number
+
+
+def test_a_single_page_holds_its_own_text_alone(tmp_path: Path) -> None:
+    made = write_handouts(slips(3), tmp_path, text=load_text(), single=True, covers=True)
+    with zipfile.ZipFile(made.files[0]) as archive:
+        names = archive.namelist()
+        assert names == ["list_001_0001.pdf", *(f"handout_K{n:04d}.pdf" for n in range(3))]
+        for number, slip in enumerate(slips(3)):
+            said = compact(PdfReader(io.BytesIO(archive.read(names[number + 1]))).pages[0].extract_text())
+            assert slip.login_id in said
+            assert not any(one.login_id in said or one.key in said for one in slips(3) if one != slip)
+
+
+def test_many_come_in_parts_made_by_processes_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PART", 4)
+    (tmp_path / "handouts.pdf").write_bytes(b"of an earlier, smaller set")
+    (tmp_path / "handouts-009.pdf").write_bytes(b"of an earlier, larger set")
+    people = [replace(one, unit=f"第{n // 3}課") for n, one in enumerate(slips(11))]
+    seen: list[tuple[int, int]] = []
+    made = write_handouts(
+        people, tmp_path, text=load_text(), passphrase="aikotoba-1234", progress=lambda *n: seen.append(n)
+    )
+    assert [path.name for path in made.files] == [f"handouts-{n:03d}.pdf" for n in (1, 2, 3, 4)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [path.name for path in made.files]
+    assert seen == [(3, 11), (6, 11), (9, 11), (11, 11)]  # units stay together
+    found = []
+    for path in made.files:
+        assert not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+        locked = PdfReader(path)
+        assert locked.decrypt("aikotoba-1234")
+        found += [compact(page.extract_text()) for page in locked.pages]
+    assert len(found) == 11
+    assert all(one.password in page for one, page in zip(people, found, strict=True))
+
+
+def test_a_unit_larger_than_a_part_is_torn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PART", 4)
+    sizes = [len(part) for part in module._parts(slips(10))]
+    assert sizes == [4, 4, 2]
+    assert [*module._parts([])] == []
+
+
+def test_a_process_that_fails_says_so_in_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "PART", 2)
+    words = load_text() | {"purpose": "長" * 3000}
+    with pytest.raises(ConfigError, match="1 人 1 ページに収まりません"):
+        write_handouts(slips(3), tmp_path, text=words)
+    monkeypatch.setattr(pdf_module.sys, "executable", "/bin/false")
+    with pytest.raises(ConfigError, match="途中で終わりました"):
+        write_handouts(slips(3), tmp_path, text=load_text())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_half_file_and_none_that_others_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "handouts.pdf").write_bytes(b"earlier")
+    modes: list[int] = []
+
+    def full(_: int) -> None:
+        (part,) = tmp_path.glob(".*.part")
+        modes.append(part.stat().st_mode & 0o777)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_handouts(slips(), tmp_path, text=load_text())
+    assert modes == [0o600]
+    assert [path.name for path in tmp_path.iterdir()] == ["handouts.pdf"]
+    assert (tmp_path / "handouts.pdf").read_bytes() == b"earlier"
+
+
+def test_what_a_killed_process_left_is_swept_but_not_what_another_is_writing(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1, check=True)
+    dead = tmp_path / f".handouts.pdf.{int(done.stdout)}.aaaa.part"
+    alive = tmp_path / f".handouts.pdf.{os.getpid()}.bbbb.part"
+    for path in (dead, alive, tmp_path / ".other.part"):
+        path.write_bytes(b"x")
+    assert module.sweep(tmp_path) == 1
+    assert not dead.exists()
+    assert alive.exists()
+
+
+def test_two_at_once_leave_one_whole_file(tmp_path: Path) -> None:
+    words = load_text()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: write_handouts(slips(9), tmp_path, text=words), range(4)))
+    assert [path.name for path in tmp_path.iterdir()] == ["handouts.pdf"]
+    assert len(PdfReader(tmp_path / "handouts.pdf").pages) == 9
+
+
+def test_a_missing_font_is_named(tmp_path: Path) -> None:
+    for content in (None, b"no font"):
+        path = tmp_path / "font.otf"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"font\.otf"):
+            render_pdf(slips(1), text=load_text(), font=path)
+
+
+# -- a city's words -----------------------------------------------------------------------------------
+
+
+def edited(home: Path, old: str, new: str) -> None:
+    write_template(home)
+    path = home / "handout_text.yaml"
+    text = path.read_text("utf-8")
+    assert text.count(old) >= 1
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_the_template_is_put_there_once_and_for_its_owner(tmp_path: Path) -> None:
+    path = write_template(tmp_path / "home")
+    assert path.stat().st_mode & 0o077 == 0
+    assert load_text(tmp_path / "home") == load_text()
+    path.write_text(path.read_text("utf-8").replace("○○市", "見本市"), "utf-8")
+    with pytest.raises(ConfigError, match="すでにあります"):
+        write_template(tmp_path / "home")
+    assert load_text(tmp_path / "home")["organisation"] == "見本市"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("help_desk: 情報", "helpdesk: 情報", "help_desk がありません"),
+        ("title: LINE WORKS 利用開始のご案内", "title: [a]", r"6 行目 title"),
+        ("title: LINE WORKS 利用開始のご案内", "title: " + "長" * 25, r"6 行目 title：25 字"),
+        ("title: LINE WORKS 利用開始のご案内", "title: 2027", r"6 行目 title：文字"),
+        ("title: LINE", "title: 二度目\ntitle: LINE", r"7 行目 title：同じ項目"),
+        ("help_desk: 情報", "help_desk: '情報", "行目を YAML"),
+        ("picture: notify", "picture: notfy", r"行目 steps\.iOS の 4 番目 picture"),
+        ("  iOS: https://line", "  iOS: http://line", r"行目 app_url\.iOS：https"),
+        ("  sees_not:", "  sees_nothing:", r"privacy\.sees_not がありません"),
+        ("  other:\n    - picture", "  others:\n    - picture", r"steps\.other がありません"),
+    ],
+)
+def test_what_is_wrong_is_said_with_line_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
+    edited(tmp_path, old, new)
+    with pytest.raises(ConfigError, match=said):
+        load_text(tmp_path)
+
+
+def test_words_of_a_city_are_never_taken_for_markup(tmp_path: Path) -> None:
+    hostile = '#image("/etc/passwd") *太* $x$ \\ #panic("x")'
+    edited(tmp_path, "purpose: 災害時の連絡と安否確認に使います。", "purpose: '" + hostile + "' #")
+    said = compact(
+        PdfReader(io.BytesIO(render_pdf(slips(1), text=load_text(tmp_path)))).pages[0].extract_text()
+    )
+    assert compact(hostile) in said
+
+
+def test_words_beyond_a_page_are_refused_and_not_spread_over_two(tmp_path: Path) -> None:
+    words = load_text()
+    words["steps"]["iOS"] = [{"picture": "store", "text": "長" * 110}] * 6
+    words["purpose"] = "長" * 90 * 4
+    with pytest.raises(ConfigError, match="1 人 1 ページ"):
+        render_pdf(slips(1), text=words)
+    longest = load_text()  # as long as the file may be
+    for key, most in word_limits._LINES.items():
+        longest[key] = "長" * most
+    longest["privacy"] = dict.fromkeys(("sees", "sees_not", "does"), "長" * 64)
+    longest["steps"] = {device: [{"picture": "talk", "text": "長" * 75}] * 5 for device in longest["steps"]}
+    assert render_pdf(slips(), text=longest)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bousai_kit.errors import ConfigError, GuardError
+from bousai_kit.doctor import examine
+from bousai_kit.errors import ConfigError, GuardError, InputError
 from bousai_kit.onboarding import destroy_secret, handouts_for_plan, prepare_plan
 from bousai_kit.onboarding import slips as module
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
+from bousai_kit.onboarding.tenant_view import see_member
+from bousai_kit.sandbox.directory_state import first_login
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.workbench import Workbench
 from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for
@@ -122,5 +128,164 @@ def test_open_means_neither_done_nor_refused(home: Path) -> None:
         assert await destroy_secret(plan, ledger=bench.ledger, home=bench.home) is True
         with pytest.raises(ConfigError, match="秘密"):
             await apply(bench, plan)  # the refused row cannot get a password any more
+
+    run(home, work)
+
+
+def pages_of(path: Path) -> list[str]:
+    from pypdf import PdfReader
+
+    return ["".join(page.extract_text().split()) for page in PdfReader(path).pages]
+
+
+async def members_of(bench: Workbench) -> list[Any]:
+    return [see_member(user) async for user in bench.client.users.list()]
+
+
+def test_pages_go_by_unit_and_each_is_written_down_by_staff_number(home: Path, tmp_path: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        plan = await plan_for(bench, city())
+        await apply(bench, plan)
+        given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home, "out": tmp_path / "out"}
+        written = await handouts_for_plan(plan, **given, covers=True)
+        assert (written.handouts.pages, written.handouts.covers) == (12, 4)
+        pages = pages_of(written.handouts.files[0])
+        units = [unit.code for unit in plan.units]
+        wanted = sorted(plan.creates, key=lambda one: units.index(one.person.orgunit_code))
+        people = [page for page in pages if "受領簿" not in page]
+        assert all(one.person.login_id in page for one, page in zip(wanted, people, strict=True))
+        events = await bench.ledger.read(stream=f"apply:{plan.plan_id}", kinds=(module.PRINTED,))
+        assert [event.subject for event in events] == [one.person.staff_number for one in wanted]
+        assert all(not event.body for event in events)
+        one = wanted[3].person.staff_number
+        again = await handouts_for_plan(plan, **given, only=[one])
+        assert again.handouts.pages == 1
+        assert again.handouts.files[0].name == "handouts-again.pdf"
+        assert len(pages_of(written.handouts.files[0])) == 16  # the other file stays
+        events = await bench.ledger.read(stream=f"apply:{plan.plan_id}", kinds=(module.PRINTED,))
+        assert [event.subject for event in events].count(one) == 2
+        with pytest.raises(InputError, match="Z999"):
+            await handouts_for_plan(plan, **given, only=[one, "Z999"])
+
+    run(home, work)
+
+
+def test_who_has_logged_in_or_is_too_late_or_gone_has_no_page_that_misleads(
+    home: Path, tmp_path: Path
+) -> None:
+    async def work(bench: Workbench) -> None:
+        plan = await plan_for(bench, city())
+        assert bench.sandbox is not None
+        bench.sandbox.choices = replace(bench.sandbox.choices, people_log_in=False)
+        await apply(bench, plan)
+        users = [one for one in bench.sandbox.tenant.table("users").values() if one["isPending"]]
+        first_login(bench.sandbox, users[0]["userId"])
+        await bench.client.users.delete(users[1]["userId"])
+        given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home, "out": tmp_path / "out"}
+        members = await members_of(bench)
+        now = bench.clock.now()
+        written = await handouts_for_plan(plan, **given, members=members, now=now)
+        assert (written.handouts.pages, written.spent, written.not_created) == (11, 1, 1)
+        pages = pages_of(written.handouts.files[0])
+        spent = [page for page in pages if "もう使えません" in page]
+        assert [users[0]["email"] in page for page in spent] == [True]
+        assert not any(users[1]["email"] in page for page in pages)
+        fewer = await handouts_for_plan(plan, **given, members=members, now=now, pending_only=True)
+        assert (fewer.handouts.pages, fewer.spent) == (10, 1)
+        late = await handouts_for_plan(plan, **given, members=members, now=now + timedelta(days=30))
+        assert (late.handouts.pages, len(late.expired)) == (1, 10)  # whoever is in, is in
+        assert users[0]["userExternalKey"] not in late.expired
+
+    run(home, work)
+
+
+def test_whoever_is_invited_has_a_page_only_when_asked_for(home: Path, tmp_path: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city()
+        number = roster.people[1].staff_number
+        plan = await plan_for(
+            bench, changed(roster, number, private_email="home1@mail.example"), passwords="member"
+        )
+        await apply(bench, plan)
+        given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home, "out": tmp_path / "out"}
+        written = await handouts_for_plan(plan, **given)
+        assert (written.handouts.pages, written.invited, written.not_created) == (11, 1, 0)
+        assert not any(roster.people[1].login_id in page for page in pages_of(written.handouts.files[0]))
+        everybody = await handouts_for_plan(plan, **given, with_invited=True)
+        assert everybody.handouts.pages == 12
+        (own,) = [page for page in pages_of(everybody.handouts.files[0]) if roster.people[1].login_id in page]
+        secret = PlanSecret(bench.home, plan.plan_id).read()
+        assert derive_password(secret, plan.plan_id, number) not in own
+        assert "招待メール" in own
+
+    run(home, work)
+
+
+def test_files_with_passwords_are_known_wherever_they_were_put(home: Path, tmp_path: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        plan = prepare_plan(await plan_for(bench, city()), bench.home)
+        await apply(bench, plan)
+        given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home}
+        assert module.handout_files(bench.home) == []
+        (waiting,) = await module.waiting_secrets(bench.ledger, bench.home, now=bench.clock.now())
+        assert waiting.plan_id == plan.plan_id
+        await bench.clock.sleep(86400 * 3)
+        (waiting,) = await module.waiting_secrets(bench.ledger, bench.home, now=bench.clock.now())
+        assert waiting.age is not None
+        assert waiting.age.days == 3
+        outside = await handouts_for_plan(plan, **given, out=tmp_path / "usb")
+        inside = await handouts_for_plan(plan, **given, out=home / "handouts" / plan.plan_id, single=True)
+        (tmp_path / "usb" / ".handouts.pdf.99.aa.part").write_bytes(b"half")
+        (tmp_path / "usb" / "something.pdf").write_bytes(b"of somebody")
+        known = module.handout_files(bench.home)
+        assert set(known) == {
+            *outside.handouts.files,
+            *inside.handouts.files,
+            tmp_path / "usb" / ".handouts.pdf.99.aa.part",
+        }
+        found = (await examine(bench)).render_text()
+        assert "3 日前" in found
+        assert "ほか" not in found
+        assert str(outside.handouts.files[0]) in found
+        assert await destroy_secret(plan, **given)
+        assert await module.waiting_secrets(bench.ledger, bench.home, now=bench.clock.now()) == []
+        assert module.handout_files(bench.home, plan.plan_id) == known  # the secret is gone, they are not
+        assert "初期パスワードの載った配付資料" in (await examine(bench)).render_text()
+        for path in known:
+            path.unlink()
+        assert "残っている初期パスワードの秘密はありません" in (await examine(bench)).render_text()
+
+    run(home, work)
+
+
+def test_a_stop_while_writing_leaves_neither_file_nor_event(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(bench: Workbench) -> None:
+        plan = await plan_for(bench, city())
+        await apply(bench, plan)
+        begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+        whole = module.write_handouts
+
+        def slow(*args: Any, progress: Any, **kwargs: Any) -> Any:
+            begun.set()
+            go_on.wait(30)
+            try:
+                progress(0, 12)  # the next part
+                return whole(*args, progress=progress, **kwargs)
+            finally:
+                ended.set()
+
+        monkeypatch.setattr(module, "write_handouts", slow)
+        given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home, "out": tmp_path / "out"}
+        task = asyncio.create_task(handouts_for_plan(plan, **given))
+        await asyncio.to_thread(begun.wait, 30)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+        assert await asyncio.to_thread(ended.wait, 30)
+        assert not (tmp_path / "out").exists()
+        assert not await bench.ledger.read(stream=f"apply:{plan.plan_id}", kinds=(module.PRINTED,))
 
     run(home, work)
