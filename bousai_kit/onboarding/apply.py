@@ -13,6 +13,7 @@ from bousai_kit.errors import GuardError
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.carry import Carrier, Tell
 from bousai_kit.onboarding.drift import check_drift
+from bousai_kit.onboarding.estimate import phase_s
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.passwords import PlanSecret
@@ -152,12 +153,24 @@ async def apply_plan(
     if new_secret:
         secret.ensure()
     work = Work(plan, view, journal, client, secret)
-    total = sum(1 for steps in (work.positions, work.units, work.people, work.groups) for _ in steps())
     rooms = RoomWork(plan, journal, client, work.user_id)
-    total += sum(len(group.add) + len(group.remove) for group in plan.groups)
-    total += sum(1 for steps in (rooms.creates, rooms.leaves) for _ in steps())
+    total = sum(len(group.add) + len(group.remove) for group in plan.groups)
+    foreseen = {}
+    for title, steps in (
+        ("役職", work.positions),
+        ("組織", work.units),
+        ("メンバー", work.people),
+        ("グループ", work.groups),
+        ("グループのメンバー", work.group_members),
+        ("トークルーム", rooms.creates),
+        ("古いルームからの退出", rooms.leaves),
+    ):
+        keys = [step.key for step in steps()]
+        total += len(keys) if steps != work.group_members else 0
+        left = (key for key in keys if not journal.done(key))
+        foreseen[title] = phase_s(left, lambda operation: client.gate.pacer(operation).limit)
     orphans: list[str] = []
-    carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total, eta_s=plan.eta_s)
+    carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total, foreseen=foreseen)
     try:
         await carrier.phase("役職", work.positions())
         await carrier.phase("組織", work.units(), workers=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import (
@@ -78,7 +78,7 @@ class Carrier:
         stop: asyncio.Event | None = None,
         tell: Tell | None = None,
         total: int = 0,
-        eta_s: float = 0.0,
+        foreseen: Mapping[str, float] | None = None,
         undoing: bool = False,
     ) -> None:
         self.journal = journal
@@ -89,7 +89,8 @@ class Carrier:
         self._stop = stop
         self._tell = tell
         self._total = total
-        self._eta_s = eta_s
+        self._foreseen = dict(foreseen or {})
+        self._phase = (0.0, 0, 0)  # of the phase: when it began, steps ended before it, its steps
         self._undoing = undoing
         self._ended = 0
         self._began = self._looked = clock.monotonic()
@@ -113,6 +114,7 @@ class Carrier:
         """
         await self._look_around()
         todo, later = deque(steps), list[Step]()
+        self._phase = (self._clock.monotonic(), self._ended, len(todo))
         title_text = title
 
         async def work() -> None:
@@ -161,13 +163,23 @@ class Carrier:
         self._ended += 1
         if self._tell is None:
             return
-        spent = self._clock.monotonic() - self._began
         text = title
-        if self._ended < self._total and spent > 5:
-            left_s = self._eta_s - spent  # what was foreseen, while that lasts; then at the speed so far
-            minutes = (left_s if left_s > 0 else spent / self._ended * (self._total - self._ended)) / 60
-            text += f"（残り約 {minutes:.0f} 分）" if minutes >= 1.5 else "（残り 1 分ほど）"
+        if self._ended < self._total and self._clock.monotonic() - self._began > 5:
+            text += f"（{_left(self._left_s(title))}）"
         self._tell(self._ended, max(self._total, self._ended), text)
+
+    def _left_s(self, title: str) -> float:
+        """Seconds to the end: what was foreseen of this phase, while that lasts, and of those after it."""
+        began, before, steps = self._phase
+        now = self._clock.monotonic()
+        if title not in self._foreseen:
+            return (now - self._began) / self._ended * (self._total - self._ended)
+        spent, ended = now - began, max(1, self._ended - before)
+        left_s = self._foreseen[title] - spent
+        if left_s <= 0 or title == "組織":  # these come evenly, others in bursts
+            left_s = spent / ended * (steps - ended)
+        titles = list(self._foreseen)
+        return left_s + sum(self._foreseen[one] for one in titles[titles.index(title) + 1 :])
 
     # -- one step -----------------------------------------------------------------------------------------
 
@@ -318,6 +330,12 @@ class Carrier:
                 "reason": reason,
             }
         )
+
+
+def _left(seconds: float) -> str:
+    if seconds >= 90:
+        return f"残り約 {seconds / 60:.0f} 分"
+    return f"残り約 {seconds:.0f} 秒" if seconds >= 10 else "まもなく終わります"
 
 
 def _said(error: BousaiKitError) -> str:

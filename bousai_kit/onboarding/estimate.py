@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from bousai_kit.lineworks.pacing import WINDOW_S, known_limit
 from bousai_kit.onboarding.items import Plan
 
-__all__ = ["at_limit_s", "count_calls", "estimate_s"]
+__all__ = ["at_limit_s", "count_calls", "estimate_s", "phase_s"]
 
 PEAK_S = 1800.0
 ORGUNIT_S = 1.0
@@ -47,6 +47,39 @@ def at_limit_s(calls: int, limit: int) -> float:
     if calls <= peak:
         return max(0, calls - 1) // limit * WINDOW_S
     return PEAK_S + (calls - peak) / (limit / 2) * WINDOW_S
+
+
+_OPERATIONS = {
+    "position.create": "positions.create",
+    "user.create": "users.create",
+    "user.update": "users.patch",
+    "user.suspend": "users.suspend",
+    "group.create": "groups.create",
+    "group.update": "groups.patch",
+    "group.add": "groups.add-member",
+    "group.remove": "groups.remove-member",
+    "room.create": "channels.create",
+    "room.leave": "channels.leave",
+}
+
+
+def phase_s(steps: Iterable[str], limit: Callable[[str], int]) -> float:
+    """Seconds that steps of one phase take, by their keys.
+
+    Parameters
+    ----------
+    limit : callable
+        Requests a minute of an operation.
+    """
+    kinds = Counter(step.partition(":")[0] for step in steps)
+    units = sum(count for kind, count in kinds.items() if kind.startswith("orgunit."))
+    spans = []
+    for kind, count in kinds.items():
+        if kind in _OPERATIONS:
+            most = limit(_OPERATIONS[kind])
+            last = (count - 1) % most + 1  # the answers of earlier windows come while they last
+            spans.append(at_limit_s(count, most) + ANSWER_S * (1 + last // AT_ONCE))
+    return units * (ORGUNIT_S + ANSWER_S) + max(spans, default=0.0)
 
 
 def estimate_s(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import csv
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,33 @@ def test_a_stop_leaves_the_rest_for_the_next_time(home: Path) -> None:
         assert second.complete
         assert first.done + second.done == second.done + second.skipped
         assert tenant_problems(bench, roster, plan=plan) == []
+
+    run(home, work)
+
+
+def test_the_time_left_is_near_the_truth(home: Path) -> None:
+    """Also of a second run, for which little is left of what the plan foresaw."""
+
+    async def work(bench: Workbench) -> None:
+        bench.sandbox.latency_s = 0.05  # type: ignore[union-attr]
+        plan, stop = await plan_for(bench, city(24, 60)), asyncio.Event()
+        told: list[tuple[float, float]] = []
+
+        def tell(done: int, total: int, text: str) -> None:
+            assert 0 <= done <= total
+            left = re.search(r"残り約 (\d+) (分|秒)", text)
+            if left:
+                told.append((bench.clock.monotonic(), float(left[1]) * (60 if left[2] == "分" else 1)))
+            if done == 40:
+                stop.set()
+
+        first = await apply(bench, plan, stop=stop, tell=tell)
+        second = await apply(bench, plan, tell=tell)
+        assert second.complete
+        end = bench.clock.monotonic()
+        assert first.elapsed_s > 20 < second.elapsed_s
+        assert len(told) > 20
+        assert all(0.7 <= said / (end - at) <= 1.3 for at, said in told if end - at > 10), told
 
     run(home, work)
 
