@@ -333,3 +333,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report(KeyboardInterrupt())
     except (Exception, KeyboardInterrupt) as error:
         return report(error)
+    finally:
+        _given.clear()  # the next command of this process is another one
