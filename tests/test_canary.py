@@ -54,8 +54,8 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     ask = Auth.token
 
-    async def token(self: Auth) -> Token:
-        found = await ask(self)
+    async def token(self: Auth, **how: bool) -> Token:
+        found = await ask(self, **how)
         seen.append(found.value)
         return found
 
