@@ -128,7 +128,8 @@ def register_activation(onboard: typer.Typer) -> None:
             for sentence in found.notes:
                 note(sentence)
             text = f"{written.path} に {written.people:,} 名（{written.sheets:,} シート）を書き出しました。"
-            emit(written.as_json(), text + DELETE_IT, as_json)
+            text += DELETE_IT if written.people else "いま対応が必要な人はいません。"
+            emit(written.as_json(), text, as_json)
             return 0
 
         run(main)
@@ -177,6 +178,8 @@ def _others(planned: Invitations) -> list[str]:
 
 
 def _invite_text(planned: Invitations, result: InviteResult) -> str:
+    if not planned.invitees:
+        return "招待メールを送れる人はいませんでした。何も送っていません。"
     lines = [
         f"招待メールを {len(result.sent):,} 名に送りました（失敗 {len(result.failed):,} 名、"
         f"届いたか分からない {len(result.unknown):,} 名、別の画面が送った {len(result.elsewhere):,} 名）。"
@@ -187,6 +190,4 @@ def _invite_text(planned: Invitations, result: InviteResult) -> str:
         lines.append("届いたか分からない人には、二重に送らないよう今日は送りません。本人に尋ねてください。")
     if result.left:
         lines.append(f"{result.left:,} 名が残っています。同じコマンドで続けてください。")
-    if not planned.invitees:
-        lines.append("招待メールを送れる人はいませんでした。")
     return "\n".join(lines)

@@ -168,7 +168,7 @@ async def plan_invitations(
     return Invitations(today, tuple(invitees), tuple(others))
 
 
-_PRINT = "配付資料を印刷し直して渡してください（onboard handouts 計画 --only {}）。"
+_PRINT = "配付資料を印刷し直して渡してください（onboard handouts PLAN.json --only {}）。"
 
 
 def _judge(

@@ -181,7 +181,7 @@ def _again(person: Expected, member: Member, facts: Facts) -> str:
         return f"招待メールをもう一度送ってください（onboard invite --only {number}）。"
     if not stream or stream in facts.ended:
         return _REISSUE
-    return f"配付資料を印刷し直して渡してください（onboard handouts 計画 --only {number}）。"
+    return f"配付資料を印刷し直して渡してください（onboard handouts PLAN.json --only {number}）。"
 
 
 def _failed_since(rows: Sequence[Login]) -> list[Login]:
