@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.ledger import NewEvent
@@ -25,6 +25,7 @@ _ABOUT = ("device_os", "ward", "bureau", "user_id", "hq_role")
 _APPLY = ("apply.person", "user.created", "secret.ended", "handout.printed")
 _ALIVE = ("callback.begin", "callback.postback", "callback.message")
 _MAIL = {"invite.sent": "sent", "invite.failed": "failed", "invite.unknown": "unknown"}
+_UNDER_WAY = timedelta(minutes=10)  # no request waits for longer
 _PAGE = 2000
 _WORTH = 1000  # so many signs of life looked through are worth a mark
 
@@ -61,6 +62,12 @@ class Mail:
     at: datetime
     user_id: str = ""
     before: datetime | None = None  # when the one before went out, if it did
+    until: datetime | None = None  # when its outcome was known
+
+    @property
+    def last_day(self) -> str:
+        """The last day on which it can have left: what was begun before midnight may leave behind it."""
+        return max(self.day, day_text(self.until or self.at + _UNDER_WAY))
 
 
 @dataclass(slots=True)
@@ -222,7 +229,7 @@ def _take_activation(facts: Facts, event: Event) -> None:
     elif kind in _MAIL and who in facts.mails:
         mail = facts.mails[who]
         if (mail.day, mail.attempt) == (body.get("day"), body.get("attempt")):
-            mail.status = _MAIL[kind]
+            mail.status, mail.until = _MAIL[kind], event.recorded_at
             if mail.status == "failed" and facts.mailed_at.get(mail.user_id) == mail.at:
                 facts.mailed_at.pop(mail.user_id)
                 if mail.before is not None:

@@ -202,7 +202,7 @@ def _judge(
         todo = "名簿の「私用メール」に記入して登録し直すか、管理画面で仮パスワードを発行してください。"
         return _not("no_address", "私用メールアドレスが登録されていません。", todo)
     mail = mails.get(number) or mails.get(member.user_id)  # the number may have been another one
-    if mail is not None and mail.day >= today and mail.status != "failed":
+    if mail is not None and mail.last_day >= today and mail.status != "failed":
         if mail.status == "sent":
             return _not(
                 "today", "今日はもう招待メールを送りました。", "明日以降に、もう一度実行してください。"

@@ -290,3 +290,37 @@ def test_a_mail_that_did_not_go_out_leaves_the_one_before(home: Path) -> None:
         assert (await status_on(bench)).stuck_by == {"expired": 1, "pending": 2}
 
     run(home, work)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_mail_that_left_behind_midnight_counts_for_the_new_day(home: Path, killed: bool) -> None:
+    async def work(bench: Workbench) -> None:
+        await mailed(bench, by_mail(3))
+        sandbox: Any = bench.sandbox
+        now = bench.clock.now().astimezone(JST)
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        await bench.clock.sleep((midnight - now).total_seconds() - 1)
+        planned = await invited(bench)
+        sandbox.faults = FaultPlan([Fault("slow", on=INVITE, seconds=20)])
+        if killed:
+            task = asyncio.ensure_future(invite_on(bench, planned))
+            for _ in range(200):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await reborn(bench)
+        else:
+            assert len((await invite_on(bench, planned)).sent) == 2
+        sandbox.faults = FaultPlan()
+        await bench.clock.sleep(3600)
+        intents = await bench.ledger.read(stream="activation", kinds=("invite.intended",))
+        assert {event.body["day"] for event in intents} == {now.date().isoformat()}
+        new_day = await invited(bench)
+        assert day_text(bench.clock.now()) > planned.day
+        assert len(new_day.invitees) == 2 - len(intents) == 0
+        assert max(mails_a_day(bench).values()) == 1
+        await bench.clock.sleep(DAY_S)
+        assert len((await invited(bench)).invitees) == 2
+
+    run(home, work)
