@@ -187,14 +187,15 @@ def sweep(out: Path) -> int:
     for part in out.glob(".*.part"):
         pid = part.name.split(".")[-3]
         if pid.isdecimal() and not _alive(int(pid)):
-            part.unlink(missing_ok=True)
-            gone += 1
+            with contextlib.suppress(OSError):  # Windows keeps what is open
+                part.unlink(missing_ok=True)
+                gone += 1
     return gone
 
 
 def _alive(pid: int) -> bool:
     if os.name != "posix":
-        return False  # an open file cannot be removed there anyway
+        return False  # an open file cannot be removed there
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -277,6 +277,36 @@ def test_what_a_killed_process_left_is_swept_but_not_what_another_is_writing(tmp
     assert alive.exists()
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+from tests.onboarding.test_handouts import load_text, slips, write_handouts
+
+def stay(_):
+    print("writing", flush=True)
+    sys.stdin.read()
+
+os.fsync = stay
+write_handouts(slips(3), Path(sys.argv[1]), text=load_text())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is a POSIX signal")
+def test_kill_minus_nine_while_writing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        process.kill()
+        process.wait(30)
+    (part,) = tmp_path.iterdir()
+    assert part.name.endswith(".part")
+    assert not part.stat().st_mode & 0o077
+    made = write_handouts(slips(3), tmp_path, text=load_text())
+    assert list(tmp_path.iterdir()) == list(made.files)
+
+
 def test_two_at_once_leave_one_whole_file(tmp_path: Path) -> None:
     words = load_text()
     with ThreadPoolExecutor(2) as pool:
