@@ -61,10 +61,11 @@ def register_console(onboard: typer.Typer) -> None:
             raise typer.BadParameter("書き出し先を指定してください", param_hint="--out")
 
         async def main() -> int:
+            from ..errors import RosterError
             from ..onboarding.console import plan_console
             from ..onboarding.console_files import ConsolePasswords, write_console
             from ..onboarding.console_table import load_console_table, write_console_table
-            from ..roster import read_roster, require_ok
+            from ..roster import Check, read_roster, require_ok
             from ..settings import load_settings
 
             home = load_settings(overrides=overrides()).home
@@ -77,20 +78,23 @@ def register_console(onboard: typer.Typer) -> None:
             if roster is not None and out is not None:
                 people = require_ok(read_roster(roster, orgunits=orgunits))
                 table = load_console_table(home)
-                made = plan_console(
-                    people,
-                    table,
-                    method=passwords,
-                    view=None if no_tenant else await _tenant(),
-                    password_of=ConsolePasswords(home),
-                )
+                view = None if no_tenant else await _tenant()
+                try:
+                    made = plan_console(
+                        people, table, method=passwords, view=view, password_of=ConsolePasswords(home)
+                    )
+                except RosterError as error:  # all of it at once: no other command would say it
+                    found = Check(len(people.people), error.issues, error.hint)
+                    emit({**document, **found.as_json()}, found.render_text, as_json)
+                    return 2
                 paths = write_console(made, out, kind=kind)
                 document |= _document(made, [str(path) for path in paths])
                 lines += _text(made, document["files"])
                 if made.holds_passwords:
                     note(
-                        "【重要】ファイルに全員の初期パスワードが書かれています（この利用者だけが読めます）。"
-                        "配り終えたらフォルダーを消し、`bousai onboard console --destroy` を実行してください。"
+                        "【重要】ファイルに全員の初期パスワードが書かれています"
+                        "（この利用者だけが読めます）。"
+                        "配り終えたらフォルダーを消し、`bousai onboard console --destroy` で元も破棄します。"
                     )
             if destroy:
                 document["destroyed"] = ConsolePasswords(home).destroy()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tl
 
+from bousai_kit.errors import RosterError
 from bousai_kit.onboarding.tenant_view import CONSOLE_WAY
 from bousai_kit.panels.base import PanelModel, esc, guarded
 from bousai_kit.panels.view import button
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConsoleFold", "ConsoleSteps"]
 
+MOST_SHOWN = 100  # problems on the screen
 METHODS = [
     ("画面が自動で作る（ファイルに残らない）", "auto"),
     ("ファイルに書く（管理者が作成）", "admin"),
@@ -60,7 +62,7 @@ class ConsoleSteps(PanelModel):
         from bousai_kit.onboarding.console import plan_console, see_tenant
         from bousai_kit.onboarding.console_files import ConsolePasswords, write_console
         from bousai_kit.onboarding.console_table import load_console_table
-        from bousai_kit.roster import read_roster
+        from bousai_kit.roster import Check, read_roster
 
         steps: Any = self
         bench, method = self.bench, self.console_method
@@ -69,7 +71,13 @@ class ConsoleSteps(PanelModel):
         roster = await in_thread(bench.clock, lambda: read_roster(path, orgunits=units))
         table = load_console_table(bench.home)
         view = await see_tenant(bench.client, domain_id=bench.domain_id)
-        made = plan_console(roster, table, method=method, view=view, password_of=ConsolePasswords(bench.home))
+        try:
+            made = plan_console(
+                roster, table, method=method, view=view, password_of=ConsolePasswords(bench.home)
+            )
+        except RosterError as error:  # all of it at once
+            self.console_doubt = Check(len(roster.people), error.issues[:MOST_SHOWN], "").render_text()
+            raise
         out = bench.home / "console" / method
         out.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         written = await in_thread(bench.clock, lambda: write_console(made, out))

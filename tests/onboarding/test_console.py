@@ -466,7 +466,9 @@ def test_admin_passwords_are_said_loudly_and_ended(run: Run, roster: str, home: 
 
 
 def test_wrong_use_is_exit_2(run: Run, roster: str, home: Path) -> None:
-    assert run(roster, "--out", "out", "--passwords", "member")[0] == 2
+    code, said, _ = run(roster, "--out", "out", "--passwords", "member")
+    assert (code, said["files"], len(said["issues"])) == (2, [], 8)  # nobody has a private address
+    assert {one["column"] for one in said["issues"]} == {"私用メール"}
     assert not Path("out").exists()
     assert run(roster, "--out", "out", "--passwords", "none")[0] == 2
     assert run(roster, "--out", "out", "--format", "xls")[0] == 2
@@ -562,6 +564,7 @@ def test_the_panel_opens_this_way_when_it_is_needed(home: Path, roster: str) -> 
             with pytest.raises(RosterError):
                 await model.start("console", model.make_console_files)
             assert "個人メールアドレス" in model.problem
+            assert fold.made.value.count("個人メールアドレス") == 8
 
     asyncio.run(work())
 
