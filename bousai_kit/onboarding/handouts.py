@@ -21,8 +21,10 @@ from bousai_kit.onboarding.handout_pdf import Slip, make, make_elsewhere, pages_
 
 __all__ = ["PART", "Handouts", "sweep", "write_handouts"]
 
-PART = 500
+PART = 300
 """People in one file."""
+HERE = 50
+"""People for whom this process does it itself."""
 AT_ONCE = 2
 
 
@@ -87,7 +89,7 @@ def write_handouts(
     parts = list(_parts(slips))
     work = [[*pages_of(part, covers=covers)] for part in parts]
     orders = [{**common, "pages": [page for _, page in pages]} for pages in work]
-    maker = make_elsewhere if len(parts) > 1 else make
+    maker = make_elsewhere if len(slips) > min(HERE, PART) else make
     done = itertools.accumulate(len(part) for part in parts)
     counted = sum(slip is None for pages in work for slip, _ in pages)
     files = [out / f"{name}.zip"] if single else [out / f"{name}.pdf"]
