@@ -98,8 +98,12 @@ class RosterMending(PanelModel):
 
     async def reopen_table(self) -> None:
         """Read the file again (it changed on the disk) and do the edits again where they fit."""
-        draft = self._on_desk().draft()
-        await self.open_table()
+        old = self._on_desk()
+        draft, old.frozen = old.draft(), True
+        try:
+            await self.open_table()
+        finally:
+            old.frozen = False
         self.desk_note = _fitted(self._on_desk().take_over(draft))
 
     async def save_table(self) -> None:
@@ -120,7 +124,11 @@ class RosterMending(PanelModel):
             raise GuardError("直した所がありません。", hint="表のセルを直してから保存してください。")
         self.tell(0, 0, "直した名簿を保存しています…")
         now, encoding = datetime.now(), "utf-8-sig" if self.as_utf8 else ""
-        path = await in_thread(self.bench.clock, lambda: save_beside(desk.table, now, encoding=encoding))
+        desk.frozen = True
+        try:
+            path = await in_thread(self.bench.clock, lambda: save_beside(desk.table, now, encoding=encoding))
+        finally:
+            desk.frozen = False
         desk.saved()
         self.roster_path = str(path)
         self.as_utf8 = False

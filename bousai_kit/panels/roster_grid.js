@@ -13,6 +13,9 @@ const HELP =
   "Home・End：左右の端　Ctrl+Home・End：先頭・末尾　PageUp・PageDown：1 画面　Shift+矢印：範囲　" +
   "Delete：消す　Alt+Enter：セルの中で改行　Ctrl+C・V：コピー・貼り付け（Excel と）　" +
   "Ctrl+Z・Y：元に戻す・やり直す　F8：次の誤りへ（Shift+F8：前の誤りへ）";
+const SILENT =
+  "返事がありません。別の処理の途中か、カーネルが止まっています。いま直した内容は、まだ受け取られていません。" +
+  "しばらく待っても変わらないときは、「すべて実行」を押し、この表を開き直してください。";
 
 let count = 0;
 
@@ -87,6 +90,7 @@ class Grid {
   end() {
     this.finish();
     this.resized.disconnect();
+    clearTimeout(this.patience);
     this.model.off("msg:custom", this.listen);
   }
 
@@ -132,9 +136,7 @@ class Grid {
     this.live = make("div", { class: "bkg-sr", role: "status", "aria-live": "polite", "aria-atomic": "true" });
     this.columns = make("colgroup");
     this.head = make("tr", { role: "row", "aria-rowindex": "1" });
-    this.above = make("tr", { role: "presentation", "aria-hidden": "true" }, make("td", { class: "bkg-gap" }));
-    this.below = this.above.cloneNode(true);
-    this.body = make("tbody", { role: "presentation" }, this.above, this.below);
+    this.body = make("tbody", { role: "presentation" });
     this.table = make(
       "table",
       { class: "bkg-table", role: "grid", id: this.id, "aria-label": "名簿の表", "aria-multiselectable": "true" },
@@ -212,7 +214,7 @@ class Grid {
       this.lefts.push(this.lefts[place] + wide);
     });
     this.columns.replaceChildren(...cols);
-    this.table.style.width = `${this.lefts.at(-1)}px`;
+    this.table.style.width = this.sheet.style.width = `${this.lefts.at(-1)}px`;
     this.root.style.setProperty("--bkg-first", `${number}px`);
     const need = new Set(required);
     this.head.replaceChildren(
@@ -243,12 +245,15 @@ class Grid {
   ask(what) {
     if (what.do !== "rows" && what.do !== "edit" && what.do !== "hello") this.finish();
     if (what.do !== "rows" && what.do !== "edit") this.expect = this.moves;
+    clearTimeout(this.patience);
+    this.patience = setTimeout(() => this.announce(SILENT, true), 10000);
     const [first, last] = this.range();
     this.model.send({ ...what, seen: [Math.max(0, first), Math.max(0, last - first)] });
   }
 
   hear(message, buffers) {
     const { kind } = message;
+    clearTimeout(this.patience);
     if (kind === "meta" && !this.meta) {
       this.meta = message;
       this.headings();
@@ -328,10 +333,10 @@ class Grid {
 
   range() {
     if (!this.state || !this.line) return [0, 0];
-    const top = this.scroll.scrollTop;
-    const first = Math.max(0, Math.floor(top / this.line) - OVER);
-    const last = Math.min(this.state.shown, Math.ceil((top + this.scroll.clientHeight) / this.line) + OVER);
-    return [Math.min(first, last), last];
+    const many = Math.min(this.state.shown, Math.ceil(this.scroll.clientHeight / this.line) + 2 * OVER);
+    const first = Math.floor(this.scroll.scrollTop / this.line) - OVER;
+    const start = Math.max(0, Math.min(first, this.state.shown - many));
+    return [start, start + many];
   }
 
   scrolled() {
@@ -346,26 +351,26 @@ class Grid {
     if (!this.state || !this.meta) return;
     const [first, last] = this.range();
     const pool = this.pool;
-    const spare = [];
-    while (pool.length && pool[0].row < first) spare.push(pool.shift());
-    while (pool.length && pool.at(-1).row >= last) spare.push(pool.pop());
-    if (all) for (const item of pool) this.put(item, item.row);
-    const take = (row) => this.put(spare.pop() || this.row(), row);
-    for (let row = (pool.length ? pool[0].row : first) - 1; row >= first; row--) {
-      const item = take(row);
-      this.body.insertBefore(item.tr, pool.length ? pool[0].tr : this.below);
-      pool.unshift(item);
-    }
-    for (let row = pool.length ? pool.at(-1).row + 1 : first; row < last; row++) {
-      const item = take(row);
-      this.body.insertBefore(item.tr, this.below);
+    while (pool.length > last - first) pool.pop().tr.remove();
+    while (pool.length < last - first) {
+      const item = this.row();
+      this.body.append(item.tr);
       pool.push(item);
     }
-    for (const item of spare) item.tr.remove();
-    this.above.firstChild.style.height = `${first * this.line}px`;
-    this.below.firstChild.style.height = `${(this.state.shown - last) * this.line}px`;
-    this.above.hidden = !first;
-    this.below.hidden = last >= this.state.shown;
+    const step = pool.length ? first - pool[0].row : 0; // a little further: only few rows change their place
+    if (step > 0 && step < pool.length / 2)
+      for (const item of pool.splice(0, step)) {
+        this.body.append(item.tr);
+        pool.push(item);
+      }
+    else if (step < 0 && -step < pool.length / 2)
+      for (const item of pool.splice(step).reverse()) {
+        this.body.prepend(item.tr);
+        pool.unshift(item);
+      }
+    pool.forEach((item, place) => (all || item.row !== first + place) && this.put(item, first + place));
+    this.table.style.top = `${first * this.line}px`;
+    this.sheet.style.height = `${this.head.offsetHeight + this.state.shown * this.line}px`;
     this.place();
     clearTimeout(this.wanting);
     this.wanting = setTimeout(() => this.want(), 20);
@@ -377,11 +382,13 @@ class Grid {
   }
 
   row() {
-    const cells = this.meta.header.map((_, place) =>
-      make("td", { role: "gridcell", "aria-colindex": String(place + 2), ...(place ? {} : { class: "bkg-first" }) }),
-    );
+    const cells = this.meta.header.map((_, place) => {
+      const extra = place ? {} : { class: "bkg-first" };
+      return make("td", { role: "gridcell", "aria-colindex": String(place + 2), ...extra }, "");
+    });
     const head = make("th", { role: "rowheader", scope: "row", class: "bkg-n", "aria-colindex": "1" });
-    return { tr: make("tr", { role: "row" }, head, ...cells), head, cells, row: -1, data: null };
+    const texts = cells.map((cell) => cell.firstChild || cell.appendChild(document.createTextNode("")));
+    return { tr: make("tr", { role: "row" }, head, ...cells), head, cells, texts, row: NaN, data: null };
   }
 
   put(item, row) {
@@ -389,11 +396,9 @@ class Grid {
     item.row = row;
     item.data = data;
     item.tr.setAttribute("aria-rowindex", String(row + 2));
-    item.tr.className = data && data[1] & 1 ? "bkg-gone" : row % 2 ? "bkg-odd" : "";
-    if (!data) {
-      item.head.textContent = "…";
-      for (const cell of item.cells) if (cell.firstChild) cell.textContent = "";
-    }
+    const kind = data && data[1] & 1 ? "bkg-gone" : row % 2 ? "bkg-odd" : "";
+    if (item.tr.className !== kind) item.tr.className = kind;
+    if (!data) item.head.textContent = "…";
     const [number, marks, cells, problems, edited] = data || [0, 0, [], [], []];
     if (data) {
       const whole = problems.find(([place]) => place < 0);
@@ -406,21 +411,19 @@ class Grid {
     item.cells.forEach((cell, place) => {
       const problem = problems.length ? problems.find(([where]) => where === place) : undefined;
       const text = visible(cells[place] ?? "");
+      const node = item.texts[place];
+      if (node.data !== text) node.data = text;
       if (problem) {
         const [, severity, sentence] = problem;
         const why = make("span", { hidden: "", id: `${this.id}p${row}-${place}` }, sentence);
         const mark = make("span", { class: "bkg-mark" }, severity === "e" ? "誤" : "注");
-        cell.replaceChildren(mark, text, why);
+        cell.replaceChildren(mark, node, why);
         cell.title = sentence;
         cell.setAttribute("aria-describedby", why.id);
         cell.setAttribute("aria-invalid", severity === "e" ? "true" : "false");
-      } else {
-        if (cell.childElementCount || cell.textContent !== text) cell.textContent = text;
-        if (cell.title) {
-          cell.removeAttribute("title");
-          cell.removeAttribute("aria-describedby");
-          cell.removeAttribute("aria-invalid");
-        }
+      } else if (cell.childElementCount) {
+        cell.replaceChildren(node);
+        for (const name of ["title", "aria-describedby", "aria-invalid"]) cell.removeAttribute(name);
       }
       let name = place ? "" : "bkg-first";
       if (problem) name += problem[1] === "e" ? " bkg-e" : " bkg-w";

@@ -26,6 +26,7 @@ __all__ = ["Desk", "RosterGrid"]
 log = logging.getLogger(__name__)
 
 REST_S = 0.4  # after the last edit: compare the rows with each other, keep the draft
+_WAIT = "保存しています。終わってから、もう一度直してください（いまの入力は入っていません）。"
 _QUIET = ("hello", "rows", "download")
 
 
@@ -46,6 +47,8 @@ class Desk:
         A draft of another time that nobody holds: `take` or `drop` it.
     busy : int
         Tables of the same file that are open elsewhere.
+    frozen : bool
+        It is being saved or read again: an edit now would be in neither, so it is refused.
     """
 
     def __init__(self, table: RosterTable, home: Path, *, encoding: Callable[[], str] = lambda: "") -> None:
@@ -55,6 +58,7 @@ class Desk:
         self._encoding = encoding
         self._grids: WeakSet[RosterGrid] = WeakSet()
         self._rest: asyncio.TimerHandle | None = None
+        self.frozen = False
         left, self.busy = self._drafts.others()
         self._drafts.open()
         self.found: Path | None = left[0] if left else None
@@ -128,6 +132,10 @@ class Desk:
         what = asked.get("do")
         if what == "download":
             self._download(grid)
+            return
+        if self.frozen and what not in (*_QUIET, "view", "next"):
+            grid.send(self.session.state())
+            grid.send({"kind": "said", "text": _WAIT, "bad": True})
             return
         edited = self.table.version
         for message in self.session.answer(asked):

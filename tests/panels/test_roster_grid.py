@@ -273,6 +273,19 @@ def test_a_download_is_the_file_with_the_edits(tmp_path: Path) -> None:
     desk.close()
 
 
+def test_while_it_is_saved_an_edit_is_refused_and_said(tmp_path: Path) -> None:
+    desk = Desk(open_roster_table(written(tmp_path / "名簿.csv")), tmp_path)
+    grid = Sent(desk)
+    desk.frozen = True
+    for ask in ({"do": "edit", "cells": [[2, 1, "例"]]}, {"do": "remove", "row": 1}, {"do": "add"}):
+        desk.heard(grid, ask)
+        assert "いまの入力は入っていません" in grid.sent[-1][0]["text"]
+    assert desk.table.edited_count == 0
+    desk.heard(grid, {"do": "rows", "from": 0, "n": 2})
+    assert len(grid.sent[-1][0]["rows"]) == 2
+    desk.close()
+
+
 def test_a_draft_waits_for_the_next_one_and_a_held_one_is_left_alone(tmp_path: Path) -> None:
     path = written(tmp_path / "名簿.csv")
     first = Desk(open_roster_table(path), tmp_path)
