@@ -65,7 +65,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_who_has_not_come(sight: Any, start_lab: Callable[..., Any], city: tuple[Path, Path]) -> None:
     home, roster = city
-    lab = start_lab(home, time_scale=1.0)
+    lab = start_lab(home, time_scale=60.0)
     sight.page.goto(lab.page("10_onboarding"))
     sight.page.locator(".bk-banner").first.wait_for(timeout=90_000)
     sight.type_into("名簿のファイル", str(roster))
