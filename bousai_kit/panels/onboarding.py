@@ -211,8 +211,10 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
             return "名簿の場所を確かめて「名簿を確認する」を押してください。何も送信されません。"
         if not checked.ok:
             missing.append("名簿の確認")
-            how = "「名簿を表で直す」で直して保存するか、ファイルを直して、もう一度「名簿を確認する」を押してください。"
-            return f"名簿の誤り {checked.errors:,} 件を{how}"
+            return (
+                f"名簿の誤り {checked.errors:,} 件を「名簿を表で直す」で直して保存するか、"
+                "ファイルを直して、もう一度「名簿を確認する」を押してください。"
+            )
         warnings = len(checked.issues)
         done.append(f"名簿の確認（{checked.people:,} 名、注意 {warnings:,} 件）")
         if plan is None:
