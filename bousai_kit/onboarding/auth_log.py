@@ -47,6 +47,7 @@ SERVICE = "auth"
 KEPT = timedelta(days=180)  # by the platform
 SLACK = timedelta(minutes=10)  # by which the kit's clock and the platform's may differ
 OVERLAP = timedelta(days=1)  # asked for again: rows may appear late
+FRESH = timedelta(minutes=3)  # not asked for again so soon: rows are late anyway, and downloads rest a minute
 Fetch = Callable[[datetime, datetime], Awaitable[bytes]]
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {  # field -> headers, without blanks, in lower case
@@ -281,9 +282,14 @@ async def pull_logins(archive: Archive, fetch: Fetch | None, *, clock: Clock, si
     refused = False
     if fetch is not None:
         try:
-            begin = _missing_from(archive.pieces(SERVICE, since, now), since)
-            pulled = await archive.pull(SERVICE, min(begin, now - timedelta(seconds=1)), now, fetch)
-            notes += [f"ログイン履歴の一部を取得できませんでした（{gap.reason}）。" for gap in pulled.gaps]
+            kept = archive.pieces(SERVICE, since, now)
+            end = _kept_until(kept, since)
+            if not kept or now - end >= FRESH:
+                begin = min(max(since, end - OVERLAP), now - timedelta(seconds=1))
+                pulled = await archive.pull(SERVICE, begin, now, fetch)
+                notes += [
+                    f"ログイン履歴の一部を取得できませんでした（{gap.reason}）。" for gap in pulled.gaps
+                ]
         except LineWorksError as error:
             refused = True
             notes.append(_refusal(error))
@@ -309,14 +315,14 @@ def _refusal(error: LineWorksError) -> str:
     return f"ログイン履歴（監査ログ auth）を取得できませんでした。{error.sentence()}"
 
 
-def _missing_from(pieces: Sequence[Piece], since: datetime) -> datetime:
-    """Where whole exports end that follow each other from the beginning; a day before it."""
+def _kept_until(pieces: Sequence[Piece], since: datetime) -> datetime:
+    """Where whole exports end that follow each other from the beginning."""
     end = since
     for piece in pieces:
         if piece.since > end or not piece.complete:
             break
         end = piece.until
-    return max(since, end - OVERLAP)
+    return end
 
 
 def _read(piece: Piece, words: Words, found: dict[str, list[Login]], notes: list[str]) -> None:

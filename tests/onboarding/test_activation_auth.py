@@ -129,6 +129,9 @@ def test_windows_of_31_days_and_only_what_is_missing(tmp_path: Path) -> None:
     assert len(pull(tmp_path, again, days=400, wait_days=3).by_login["a@x"]) == 1
     assert len(again.asked) == 1
     assert again.asked[0][0] >= NOW - timedelta(days=2)
+    soon = Service(GOOD)
+    assert len(pull(tmp_path, soon, days=400, wait_days=3).by_login["a@x"]) == 1
+    assert soon.asked == []  # a minute ago is soon enough
     kept = pull(tmp_path, None, days=400, wait_days=3)
     assert kept.available
     assert len(kept.by_login["a@x"]) == 1
