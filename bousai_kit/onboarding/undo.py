@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bousai_kit.errors import GuardError, InputError, NotFound
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.carry import Carrier, Tell
-from bousai_kit.onboarding.journal import Journal
+from bousai_kit.onboarding.journal import AT_ONCE, Journal
 from bousai_kit.onboarding.plan_file import kept_plan
 from bousai_kit.onboarding.steps import Step
 from bousai_kit.onboarding.tenant_view import read_tenant, see_member
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bousai_kit.lineworks.client import LineWorksClient
 
 __all__ = ["UndoPlan", "UndoResult", "build_undo", "plan_undo", "undo_apply"]
+
+_MADE = ("step.done", "step.settled_done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +160,28 @@ async def _look(
     if plan.domain_id != domain_id:
         raise GuardError("この登録は別のテナント（ドメイン）のものです。何も変更していません。")
     journal = Journal(ledger, apply_id)
-    view = await read_tenant(client, domain_id=domain_id)
+    view = await read_tenant(client, domain_id=domain_id, ledger=ledger, bot_id=plan.bot_id)
     await journal.refresh()
     if journal.planned is None:
         raise InputError(
             f"登録 {apply_id} は台帳にありません。",
             hint="ID を確かめてください（`onboard apply` の結果にあります）。",
         )
-    return build_undo(plan, view, journal), journal
+    unsure = any(".create:" in key and not state.id for key, state in journal.states.items())
+    elsewhere = await _made_elsewhere(ledger, journal.stream) if unsure else set()
+    return build_undo(plan, view, journal, elsewhere=elsewhere), journal
+
+
+async def _made_elsewhere(ledger: Ledger, stream: str) -> set[str]:
+    """Ids of what other applies than this one have made."""
+    found: set[str] = set()
+    after = 0
+    while events := await ledger.read(after=after, prefix="apply:", kinds=_MADE, limit=AT_ONCE):
+        for event in events:
+            after = event.seq
+            if event.stream != stream and ".create:" in event.subject:
+                found.add(str(event.body.get("id", "")))
+    return found - {""}
 
 
 async def undo_apply(

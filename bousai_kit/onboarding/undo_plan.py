@@ -7,11 +7,13 @@ back to what they were unless somebody has changed them since.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bousai_kit.onboarding.items import PersonItem, Plan
-from bousai_kit.onboarding.journal import Journal
+from bousai_kit.onboarding.journal import Journal, State
+from bousai_kit.onboarding.room_steps import room_title
 from bousai_kit.onboarding.tenant_view import Member, TenantView
 
 __all__ = ["UndoPlan", "build_undo"]
@@ -58,6 +60,10 @@ class UndoPlan:
     bot_id: int = 0
     impossible: list[dict[str, str]] = field(default_factory=list)
 
+    def cannot(self, subject: str, reason: str) -> None:
+        """Say of something that it cannot be taken back."""
+        self.impossible.append({"subject": subject, "reason": reason})
+
     def sentences(self) -> list[str]:
         """What will happen, what cannot first."""
         said = [f"取り消せないもの：{one['subject']}（{one['reason']}）" for one in self.impossible[:20]]
@@ -77,18 +83,25 @@ class UndoPlan:
         return said or ["取り消すものはありません。"]
 
 
-def build_undo(plan: Plan, view: TenantView, journal: Journal) -> UndoPlan:
+def build_undo(
+    plan: Plan, view: TenantView, journal: Journal, *, elsewhere: Collection[str] = ()
+) -> UndoPlan:
     """What can be taken back of an apply, as the tenant stands. Pure.
 
     Parameters
     ----------
+    view : TenantView
+        With the bot's rooms.
     journal : Journal
         Of the apply (not of its undo).
+    elsewhere : collection of str
+        Ids of what other applies have made; asked only where this one does not know what it made.
     """
     undo = UndoPlan(plan.plan_id)
+    made = _Made(journal, elsewhere)
     for item in plan.people:
         if item.action == "create":
-            _created(item, view, journal, undo)
+            _created(item, view, made, undo)
         elif item.action == "update":
             _changed(item, view, journal, undo)
     for leaver in plan.suspend:
@@ -96,22 +109,46 @@ def build_undo(plan: Plan, view: TenantView, journal: Journal) -> UndoPlan:
         member = view.member_by_id(leaver.user_id)
         if state is not None and state.may_have_happened and member is not None and member.suspended:
             undo.unsuspend.append(leaver.user_id)
-    _groups(plan, view, journal, undo)
+    _groups(plan, view, made, undo)
     kept = _still_used(view, undo)
-    _units(plan, view, journal, undo, kept)
-    _positions(plan, view, journal, undo, kept)
-    _rooms(plan, journal, undo)
+    _units(plan, view, made, undo, kept)
+    _positions(plan, view, made, undo, kept)
+    _rooms(plan, view, journal, undo)
     _mails(plan, journal, undo)
     return undo
 
 
-def _created(item: PersonItem, view: TenantView, journal: Journal, undo: UndoPlan) -> None:
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Tells what this apply made from what somebody made anew since under the same key."""
+
+    journal: Journal
+    elsewhere: Collection[str]
+
+    def may_have(self, step: str) -> State | None:
+        """The step, if it can have made something."""
+        state = self.journal.state(step)
+        return state if state is not None and state.may_have_happened else None
+
+    def is_it(self, state: State, found: str) -> bool:
+        """What was found is what the step made."""
+        if state.status == "done" and state.id:
+            return state.id == found
+        return found not in self.elsewhere
+
+
+_ANEW = "その後に作り直されているため、そのままにします。"
+
+
+def _created(item: PersonItem, view: TenantView, made: _Made, undo: UndoPlan) -> None:
     number = item.person.staff_number
-    state = journal.state(f"user.create:{number}")
+    state = made.may_have(f"user.create:{number}")
     member = view.member_by_key(number)
-    if state is None or not state.may_have_happened or member is None or member.deleted:
+    if state is None or member is None or member.deleted:
         return
-    if member.login_id.casefold() != item.person.login_id.casefold():
+    if not made.is_it(state, member.user_id):
+        undo.cannot(f"職員番号 {number}", _ANEW)
+    elif member.login_id.casefold() != item.person.login_id.casefold():
         reason = "その後、別のログインIDに変更されています。"
         undo.impossible.append({"subject": f"職員番号 {number}", "reason": reason})
     elif member.pending:
@@ -149,20 +186,43 @@ def _still_ours(wire: str, item: PersonItem, member: Member, view: TenantView) -
         unit = view.unit_by_code(person.orgunit_code)
         same_unit = "orgunit" not in changes or (unit is not None and unit.unit_id == unit_id)
         held = view.position_name(position_id)
-        return same_unit and ("position" not in changes or held == person.position)
+        same_post = same_unit and ("position" not in changes or held == person.position)
+        others = _other_posts(item.before[wire], unit_id)
+        return same_post and others == _other_posts(member.organizations, unit_id)
     field_name, attribute = _ATTRIBUTES[wire]
     wanted = person.staff_number if field_name == "external_key" else getattr(person, field_name)
     return bool(getattr(member, attribute) == wanted)
 
 
-def _groups(plan: Plan, view: TenantView, journal: Journal, undo: UndoPlan) -> None:
+def _other_posts(organizations: Iterable[Mapping[str, Any]], unit_id: str) -> set[tuple[str, str]]:
+    """Levels, and posts beside the primary one: a change of them since is not to be lost."""
+    found = set()
+    for entry in organizations:
+        found.add((f"level {entry.get('domainId')}", str(entry.get("levelId") or "")))
+        for unit in entry.get("orgUnits") or ():
+            if not unit.get("primary") and unit.get("orgUnitId") != unit_id:
+                found.add((str(unit.get("orgUnitId")), str(unit.get("positionId") or "")))
+    return found
+
+
+def _groups(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan) -> None:
+    journal = made.journal
+    ours = {item.user_id for item in plan.people} | set(undo.delete) | set(undo.suspend)
+    ours |= {journal.id(f"user.create:{item.person.staff_number}") for item in plan.creates}
     for group in plan.groups:
         there = view.group_by_key(group.key, group.name)
         if there is None:
             continue
-        state = journal.state(f"group.create:{group.key}")
         if group.action == "create":
-            if state is not None and state.may_have_happened:
+            state = made.may_have(f"group.create:{group.key}")
+            if state is None:
+                continue
+            if there.key != group.key or not made.is_it(state, there.group_id):
+                undo.cannot(f"グループ {group.name}", _ANEW)
+            elif there.members - ours:
+                reason = "登録の後に加わったメンバーがいるため、削除しません。"
+                undo.cannot(f"グループ {group.name}", reason)
+            else:
                 undo.groups.append(there.group_id)
             continue
         if "name" in group.changes and journal.done(f"group.update:{group.key}"):
@@ -176,14 +236,17 @@ def _groups(plan: Plan, view: TenantView, journal: Journal, undo: UndoPlan) -> N
                 undo.group_members.append((there.group_id, user_id, True))
 
 
-def _units(plan: Plan, view: TenantView, journal: Journal, undo: UndoPlan, kept: set[str]) -> None:
+def _units(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan, kept: set[str]) -> None:
+    journal = made.journal
     for unit in reversed(plan.units):  # children before parents
         there = view.unit_by_code(unit.code)
         if there is None:
             continue
-        state = journal.state(f"orgunit.create:{unit.code}")
-        if unit.action == "create" and state is not None and state.may_have_happened:
-            if there.unit_id in kept:
+        state = made.may_have(f"orgunit.create:{unit.code}") if unit.action == "create" else None
+        if state is not None:
+            if not made.is_it(state, there.unit_id):
+                undo.cannot(f"組織 {unit.code}", _ANEW)
+            elif there.unit_id in kept:
                 kept.add(there.parent_id)
                 reason = "取り消し後も所属する人か下位の組織が残るため、削除しません。"
                 undo.impossible.append({"subject": f"組織 {unit.code}", "reason": reason})
@@ -197,13 +260,15 @@ def _units(plan: Plan, view: TenantView, journal: Journal, undo: UndoPlan, kept:
                 undo.impossible.append({"subject": f"組織 {unit.code}", "reason": reason})
 
 
-def _positions(plan: Plan, view: TenantView, journal: Journal, undo: UndoPlan, kept: set[str]) -> None:
+def _positions(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan, kept: set[str]) -> None:
     for position in plan.positions:
-        state = journal.state(f"position.create:{position.name}")
+        state = made.may_have(f"position.create:{position.name}")
         there = view.position_by_name(position.name)
-        if there is None or state is None or not state.may_have_happened:
+        if there is None or state is None:
             continue
-        if there.position_id in kept:
+        if not made.is_it(state, there.position_id):
+            undo.cannot(f"役職 {position.name}", _ANEW)
+        elif there.position_id in kept:
             reason = "取り消し後もこの役職の人が残るため、削除しません。"
             undo.impossible.append({"subject": f"役職 {position.name}", "reason": reason})
         else:
@@ -232,12 +297,29 @@ def _mails(plan: Plan, journal: Journal, undo: UndoPlan) -> None:
         undo.impossible.insert(0, {"subject": f"招待メール {sent:,} 通", "reason": reason})
 
 
-def _rooms(plan: Plan, journal: Journal, undo: UndoPlan) -> None:
+def _rooms(plan: Plan, view: TenantView, journal: Journal, undo: UndoPlan) -> None:
     undo.bot_id = plan.bot_id
+    built = {room.channel_id for room in view.rooms}
     for room in plan.rooms:
         made = journal.id(f"room.create:{room.key}")
-        if made:
+        if made in built:  # a later apply may have built it anew and left this one
             undo.rooms.append(made)
         if room.channel_id and journal.done(f"room.leave:{room.channel_id}"):
             reason = "Bot は退出したルームに戻れません。トークルームは次の登録計画で作り直されます。"
             undo.impossible.append({"subject": f"ルーム {room.title}", "reason": reason})
+    for title in _rooms_in_doubt(plan, journal):
+        reason = "作成できたか分からず、Bot は退出できません。見つけた人が退出してください。"
+        undo.cannot(f"ルーム {title}", reason)
+
+
+def _rooms_in_doubt(plan: Plan, journal: Journal) -> list[str]:
+    """Titles of attempts without an answer whose room nobody has found since."""
+    doubts = [one for one in sorted(journal.in_doubt) if one[0].startswith("room.create:")]
+    if not doubts:
+        return []
+    rooms = {f"room.create:{room.key}": room for room in plan.rooms}
+    found = {
+        str((state.body or {}).get("title")) for state in journal.states.values() if state.status == "done"
+    }
+    titles = [room_title(rooms[key], plan.plan_id, attempt) for key, attempt in doubts if key in rooms]
+    return [title for title in titles if title not in found]

@@ -12,6 +12,9 @@ import pytest
 
 from bousai_kit.errors import GuardError, InputError
 from bousai_kit.onboarding import plan_undo, undo_apply
+from bousai_kit.onboarding.journal import Journal
+from bousai_kit.onboarding.plan_file import keep_copy
+from bousai_kit.onboarding.room_steps import room_title
 from bousai_kit.onboarding.undo import UndoResult
 from bousai_kit.workbench import Workbench
 from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for, tenant_problems, without
@@ -175,5 +178,107 @@ def test_an_unknown_apply_is_said_to_be_unknown(home: Path) -> None:
     async def work(bench: Workbench) -> None:
         with pytest.raises(InputError, match="BOUSAI_HOME"):
             await plan_undo("p20270117-000000-00000000", **given(bench))
+
+    run(home, work)
+
+
+def test_what_was_made_anew_since_is_left(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city()
+        first = await plan_for(bench, roster)
+        assert (await apply(bench, first)).complete
+        tenant = bench.sandbox.tenant  # type: ignore[union-attr]
+        gone = next(one for one in tenant.table("users").values() if one["userExternalKey"])
+        await bench.client.users.forcedelete(gone["userId"])
+        group = next(
+            one for one in tenant.table("groups").values() if one["groupExternalKey"] == "bousai-all"
+        )
+        await bench.client.groups.delete(group["groupId"])
+        second = await plan_for(bench, roster)
+        assert (second.count("create"), second.as_json()["groups"]["create"]) == (1, 1)
+        assert (await apply(bench, second)).complete
+        number = gone["userExternalKey"]
+        preview = await plan_undo(first.plan_id, **given(bench))
+        said = [one["subject"] for one in preview.impossible]
+        assert f"職員番号 {number}" in said
+        assert "グループ 防災_全員" in said
+        await undo(bench, first.plan_id)
+        mine = [one for one in tenant.table("users").values() if one["userExternalKey"] == number]
+        assert [one["isDeleted"] for one in mine] == [False]
+        names = [one["groupExternalKey"] for one in tenant.table("groups").values()]
+        assert names.count("bousai-all") == 1
+
+    run(home, work)
+
+
+def test_a_group_that_a_later_apply_has_filled_is_left(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        whole = city()
+        late = whole.people[-1].staff_number
+        first = await plan_for(bench, without(whole, late))
+        assert (await apply(bench, first)).complete
+        assert (await apply(bench, await plan_for(bench, whole))).complete
+        preview = await plan_undo(first.plan_id, **given(bench))
+        assert "グループ 防災_全員" in [one["subject"] for one in preview.impossible]
+        await undo(bench, first.plan_id)
+        tenant = bench.sandbox.tenant  # type: ignore[union-attr]
+        groups = [one for one in tenant.table("groups").values() if one["groupExternalKey"] == "bousai-all"]
+        assert [len(one["members"]) for one in groups] == [1]
+
+    run(home, work)
+
+
+def test_a_second_post_given_since_is_not_lost(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city()
+        await apply(bench, await plan_for(bench, roster))
+        number = roster.people[1].staff_number
+        code = next(unit.code for unit in roster.units if unit.code != roster.people[1].orgunit_code)
+        plan = await plan_for(bench, changed(roster, number, orgunit_code=code))
+        assert (await apply(bench, plan)).complete
+        tenant = bench.sandbox.tenant  # type: ignore[union-attr]
+        user = next(one for one in tenant.table("users").values() if one["userExternalKey"] == number)
+        held = {unit["orgUnitId"] for unit in user["organizations"][0]["orgUnits"]}
+        other = next(unit_id for unit_id in tenant.table("orgunits") if unit_id not in held)
+        user["organizations"][0]["orgUnits"].append(
+            {"orgUnitId": other, "primary": False, "positionId": None}
+        )
+        tenant.put("users", user["userId"], user)
+        result = await undo(bench, plan.plan_id)
+        assert [one["subject"] for one in result.impossible] == [f"職員番号 {number}"]
+        now = tenant.table("users")[user["userId"]]["organizations"][0]["orgUnits"]
+        assert other in {unit["orgUnitId"] for unit in now}
+
+    run(home, work)
+
+
+def test_another_apply_made_the_account_that_this_one_gave_up(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city()
+        number = roster.people[0].staff_number
+        first = await plan_for(bench, roster)
+        journal = Journal(bench.ledger, first.plan_id)
+        keep_copy(first, bench.home)
+        await journal.plan({"domain_id": bench.domain_id}, [])
+        await journal.intend(f"user.create:{number}")
+        await journal.end(f"user.create:{number}", "settled_absent")  # killed before the next try
+        second = await plan_for(bench, replace(roster, sha256="again"))
+        assert (await apply(bench, second)).complete
+        preview = await plan_undo(first.plan_id, **given(bench))
+        assert preview.delete == []
+
+    run(home, work)
+
+
+def test_a_room_that_may_have_been_built_is_named(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        plan = await plan_for(bench, city(), rooms="always")
+        journal = Journal(bench.ledger, plan.plan_id)
+        keep_copy(plan, bench.home)
+        await journal.plan({"domain_id": bench.domain_id}, [])
+        await journal.intend(f"room.create:{plan.rooms[0].key}")
+        preview = await plan_undo(plan.plan_id, **given(bench))
+        titles = [one["subject"] for one in preview.impossible]
+        assert titles == [f"ルーム {room_title(plan.rooms[0], plan.plan_id, 1)}"]
 
     run(home, work)
