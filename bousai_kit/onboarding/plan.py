@@ -225,6 +225,12 @@ class _Differ:
         by_key = self.view.member_by_key(person.staff_number)
         by_login = self.view.member_by_login(person.login_id)
         member = by_key or by_login
+        if member is None and self.view.number_taken(person.staff_number):
+            return self._conflict(
+                person,
+                "同じ職員番号で、ログインIDが違うメンバーがいます。二重に登録しないため、"
+                "名簿か管理画面のログインIDを合わせてください。",
+            )
         if member is None:
             return PersonItem("create", person)
         if by_key is not None and by_login is not None and by_key is not by_login:
@@ -291,7 +297,8 @@ class _Differ:
         for member in self.view.members:
             if member.user_id in known or member.deleted:
                 continue
-            named = member.login_id.casefold() in self.claimed or member.key in numbers
+            named = member.login_id.casefold() in self.claimed
+            named = named or member.key in numbers or member.staff_number in numbers
             if leavers != "suspend" or member.administrator or member.suspended or named:
                 alone += 1
             elif member.pending:  # the platform suspends only who is in use
@@ -357,7 +364,10 @@ def _notes(
         notes.append("このテナントでは役職の機能が無効のため、役職は登録しません。")
     conflicts = sum(item.action == "conflict" for item in items)
     if conflicts:
-        notes.append(f"{conflicts:,} 名は、同じログインIDの別の人がいるため登録しません。")
+        notes.append(
+            f"{conflicts:,} 名は、同じログインIDか職員番号のメンバーがすでにいるため登録しません"
+            "（理由は一人ずつ示します）。"
+        )
     suspended = sum(bool(item.reason) for item in items if item.action == "unchanged")
     if suspended:
         notes.append(f"名簿の {suspended:,} 名は一時停止中です。解除は管理画面で行ってください。")

@@ -171,6 +171,13 @@ class TenantView:
         found = self._index("login", lambda: {one.login_id.casefold(): one for one in self.members})
         return found.get(login_id.casefold())
 
+    def number_taken(self, staff_number: str) -> bool:
+        """Some account bears this staff number, whatever its key and login id."""
+        found = self._index(
+            "number", lambda: {one.staff_number: one for one in self.members if not one.deleted}
+        )
+        return staff_number in found
+
     def unit_by_id(self, unit_id: str) -> Unit | None:
         """By orgUnitId."""
         found = self._index("unit", lambda: {one.unit_id: one for one in self.units})

@@ -103,6 +103,17 @@ def test_names_are_kept_as_typed() -> None:
     assert only(person(last_name="\ufa19"), member(last_name="神")).action == "update"
 
 
+def test_nobody_gets_a_second_account_under_another_login_id() -> None:
+    by_hand = member(key="", login_id="yamada@city")
+    item = only(person(), by_hand)
+    assert (item.action, item.user_id) == ("conflict", "")
+    assert "同じ職員番号" in item.reason
+    assert only(person(), replace(by_hand, key="SSO-1")).action == "conflict"
+    assert only(person(), replace(by_hand, deleted=True)).action == "create"
+    plan = build_plan(roster(person()), view(by_hand), leavers="suspend", max_leavers=5)
+    assert plan.suspend == ()
+
+
 def test_somebody_made_by_hand_is_recognised_and_a_stranger_is_a_conflict() -> None:
     by_hand = member(key="", staff_number="")
     assert only(person(), by_hand).changes == {"external_key": ("", "S1"), "staff_number": ("", "S1")}
