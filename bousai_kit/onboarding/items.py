@@ -72,6 +72,7 @@ class Leaver:
     staff_number: str = ""
     unit: str = ""
     position: str = ""
+    unit_code: str = ""
 
     def __repr__(self) -> str:
         return f"<Leaver {self.user_id}>"

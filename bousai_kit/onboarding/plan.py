@@ -307,7 +307,8 @@ class _Differ:
                 name = f"{member.last_name} {member.first_name}".strip()
                 unit_id, position_id = member.primary_unit(self.view.domain_id)
                 unit = self.view.unit_by_id(unit_id) if unit_id else None
-                post = ("" if unit is None else unit.name, self.view.position_name(position_id))
+                held = self.view.position_name(position_id)
+                post = ("", held) if unit is None else (unit.name, held, unit.key)
                 leaving.append(Leaver(member.user_id, member.login_id, name, member.staff_number, *post))
         return tuple(leaving), alone, waiting
 

@@ -7,6 +7,7 @@ stands. A post is an org unit with a position (所属 and 役職).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ KINDS = {"filled": "着任", "handed_over": "交代", "vacated": "空席", "unch
 
 @dataclass(frozen=True, slots=True, order=True)
 class Post:
-    """Where somebody stands: unit and position."""
+    """Where somebody stands: unit (with its code where others bear its name) and position."""
 
     unit: str
     position: str = ""
@@ -74,11 +75,11 @@ def posts_of(plan: Plan) -> tuple[PostChange, ...]:
     before: dict[Post, list[tuple[str, str, str]]] = {}
     after: dict[Post, list[tuple[str, str, str]]] = {}
     roles: dict[Post, list[str]] = {}
-    names = {unit.code: unit.name for unit in plan.units}
+    units = _Units(plan)
     for item in plan.people:
         if item.action == "conflict":
             continue
-        old, new = _before(item, names), _after(item, names)
+        old, new = _before(item, units), _after(item, units)
         number, name = item.person.staff_number, item.person.name
         remark = "新規" if item.action == "create" else f"{old}から" if old not in (new, None) else ""
         after.setdefault(new, []).append((number, name, remark))
@@ -88,7 +89,7 @@ def posts_of(plan: Plan) -> tuple[PostChange, ...]:
             before.setdefault(old, []).append((number, name, remark))
     for leaver in plan.suspend:
         if leaver.unit or leaver.position:
-            post = Post(leaver.unit, leaver.position)
+            post = Post(units.label(leaver.unit, leaver.unit_code), leaver.position)
             entry = (leaver.staff_number or leaver.user_id, leaver.name, "一時停止")
             before.setdefault(post, []).append(entry)
     return tuple(_changes(before, after, roles))
@@ -115,16 +116,42 @@ def count_posts(changes: Iterable[PostChange]) -> dict[str, int]:
     return counts
 
 
-def _after(item: PersonItem, names: Mapping[str, str]) -> Post:
+class _Units:
+    """What units are called: each ward office has a 総務課, so a name alone does not tell them apart."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._names = {unit.code: unit.name for unit in plan.units}
+        seen = {(name, code) for code, name in self._names.items()}
+        seen |= {(one.unit, one.unit_code) for one in plan.suspend if one.unit_code not in self._names}
+        for item in plan.people:
+            name, code = _split(item.changes["orgunit"][0]) if "orgunit" in item.changes else ("", "")
+            if name and code not in self._names:
+                seen.add((name, code))
+        counted = Counter(name for name, _ in seen)
+        self._shared = {name for name, count in counted.items() if count > 1}
+
+    def label(self, name: str, code: str) -> str:
+        """The name, as it will be; with the code where it is not the only one of this name."""
+        name = self._names.get(code) or name or code
+        return f"{name}（{code}）" if code and name in self._shared else name
+
+
+def _split(text: str) -> tuple[str, str]:
+    """``名称（コード）`` → both; a name may hold brackets of its own."""
+    name, mark, code = text.rpartition("（")
+    return (name, code[:-1]) if mark and code.endswith("）") else (text, "")
+
+
+def _after(item: PersonItem, units: _Units) -> Post:
     person = item.person
-    return Post(names.get(person.orgunit_code) or person.orgunit_name or person.orgunit_code, person.position)
+    return Post(units.label(person.orgunit_name, person.orgunit_code), person.position)
 
 
-def _before(item: PersonItem, names: Mapping[str, str]) -> Post | None:
+def _before(item: PersonItem, units: _Units) -> Post | None:
     if item.action == "create":
         return None
-    now = _after(item, names)
-    unit = item.changes["orgunit"][0].partition("（")[0] if "orgunit" in item.changes else now.unit
+    now = _after(item, units)
+    unit = units.label(*_split(item.changes["orgunit"][0])) if "orgunit" in item.changes else now.unit
     position = item.changes["position"][0] if "position" in item.changes else now.position
     return Post(unit, position) if unit or position else None
 
@@ -137,7 +164,7 @@ def deputies_in_doubt(plan: Plan) -> tuple[tuple[str, str], ...]:
     """
     by_number = {item.person.staff_number: item for item in plan.people}
     gone = {one.staff_number for one in plan.suspend}
-    names = {unit.code: unit.name for unit in plan.units}
+    units = _Units(plan)
     found = []
     for item in plan.people:
         wanted = item.person.deputy_for
@@ -148,6 +175,6 @@ def deputies_in_doubt(plan: Plan) -> tuple[tuple[str, str], ...]:
             found.append((item.person.staff_number, "代理対象の人は、この計画で一時停止になります。"))
         elif chief is None:
             found.append((item.person.staff_number, "代理対象の人が名簿にいません。"))
-        elif chief.action == "update" and _before(chief, names) != (now := _after(chief, names)):
+        elif chief.action == "update" and _before(chief, units) != (now := _after(chief, units)):
             found.append((item.person.staff_number, f"代理対象の人が異動します（{now}）。"))
     return tuple(found)

@@ -14,8 +14,8 @@ from bousai_kit.onboarding.plan import build_plan
 from bousai_kit.onboarding.plan_file import load_plan, save_plan
 from bousai_kit.onboarding.posts import Post, count_posts, deputies_in_doubt, posts_of
 from bousai_kit.onboarding.review import review_sheets, write_review
-from bousai_kit.onboarding.tenant_view import Group
-from bousai_kit.roster import Person, Roster, sample_roster
+from bousai_kit.onboarding.tenant_view import Group, Unit
+from bousai_kit.roster import Person, Roster, RosterUnit, sample_roster
 from bousai_kit.steps import apply_on
 from bousai_kit.tables import read_table
 from tests.onboarding.onlab import bench_at, plan_for, tenant_problems
@@ -40,6 +40,31 @@ def test_handed_over_filled_vacated_and_as_before() -> None:
     assert [one[2] for one in seen["第二課 係長"].after] == ["新規"]
     assert seen["第二課 課長"].kind == "vacated"
     assert plan.posts == {"filled": 0, "handed_over": 2, "vacated": 1, "unchanged": 0}
+
+
+def test_units_of_one_name_are_told_apart_and_a_renamed_one_is_the_same() -> None:
+    offices = (Unit("u1", "A1", "総務課"), Unit("u2", "A2", "総務課"), Unit("u3", "A3", "旧称（仮）"))
+    tenant = view(
+        member(1),
+        member(2, organizations=(post("u2"),)),
+        member(3, organizations=(post("u3"),)),
+        units=offices,
+    )
+    codes = (RosterUnit("A1", "総務課"), RosterUnit("A2", "総務課"), RosterUnit("A3", "新称"))
+    people = roster(
+        person(1, orgunit_code="A2", orgunit_name="総務課"),
+        person(2, orgunit_code="A1", orgunit_name="総務課", deputy_for="S1"),
+        person(4, orgunit_code="A3", orgunit_name="新称"),
+        units=codes,
+    )
+    plan = build_plan(people, tenant, leavers="suspend", max_leavers=5)
+    seen = {str(one.post): one for one in posts_of(plan)}
+    assert {name: one.kind for name, one in seen.items()} == {
+        "総務課（A1） 課長": "handed_over",
+        "総務課（A2） 課長": "handed_over",
+        "新称 課長": "handed_over",
+    }
+    assert [number for number, _ in deputies_in_doubt(plan)] == ["S2"]
 
 
 def test_the_first_plan_fills_and_the_second_changes_nothing() -> None:
