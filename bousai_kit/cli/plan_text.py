@@ -35,7 +35,7 @@ def plan_text(plan: Plan, out: Path | None) -> str:
 
     lines = [f"計画 {plan.plan_id}", *plan_lines(plan)]
     for post in [one for one in posts_of(plan) if one.kind in ("handed_over", "vacated")][:50]:
-        before = "、".join(number for number, _, _ in post.went)
+        before = "、".join(number for number, _, _ in post.went) or "なし"
         after = "、".join(number for number, _, _ in post.came) or "なし"
         lines.append(f"  {KINDS[post.kind]} {post.post}：職員番号 {before} → {after}")
     for number, why in deputies_in_doubt(plan):

@@ -32,7 +32,7 @@ from bousai_kit.onboarding.tenant_view import CONSOLE_WAY, Member, TenantView
 from bousai_kit.roster import Person, Roster, RosterUnit, require_ok
 from bousai_kit.roster.columns import key
 
-__all__ = ["LABELS", "FewLeavers", "Plan", "build_plan", "clean_organizations", "diff"]
+__all__ = ["LABELS", "FewLeavers", "Plan", "build_plan", "clean_organizations", "diff", "values_before"]
 
 FEW, FEW_RATE = 10, 0.05
 FREE_PLAN = 60
@@ -245,7 +245,7 @@ class _Differ:
         if not changes:
             remark = "一時停止中です（解除は管理画面で行ってください）。" if member.suspended else ""
             return PersonItem("unchanged", person, member.user_id, reason=remark)
-        before = _before(member, changes)
+        before = values_before(member, changes)
         return PersonItem("update", person, member.user_id, changes, before)
 
     @staticmethod
@@ -313,7 +313,7 @@ class _Differ:
         return tuple(leaving), alone, waiting
 
 
-def _before(member: Member, changes: Mapping[str, Any]) -> dict[str, Any]:
+def values_before(member: Member, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The vendor's properties as they were, for those that change."""
     before: dict[str, Any] = {}
     for name in changes:

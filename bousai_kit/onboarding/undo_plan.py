@@ -13,6 +13,7 @@ from typing import Any
 
 from bousai_kit.onboarding.items import PersonItem, Plan
 from bousai_kit.onboarding.journal import Journal, State
+from bousai_kit.onboarding.plan import values_before
 from bousai_kit.onboarding.room_steps import room_title
 from bousai_kit.onboarding.tenant_view import Member, TenantView
 
@@ -74,6 +75,9 @@ class UndoPlan:
             (self.suspend, "名は利用を始めているため、削除せず一時停止します"),
             (self.restore, "名の変更を元の値に戻します"),
             (self.unsuspend, "名の一時停止を解除します"),
+            (self.group_members, "件のグループの出入りを元に戻します"),
+            (self.group_names, "個のグループの名前を元に戻します"),
+            (self.unit_changes, "個の組織の名前を元に戻します"),
             (self.groups, "個のグループを、トークの履歴ごと削除します"),
             (self.units, "個の組織を削除します"),
             (self.positions, "個の役職を削除します"),
@@ -166,8 +170,10 @@ def _changed(item: PersonItem, view: TenantView, journal: Journal, undo: UndoPla
     member = view.member_by_id(item.user_id)
     if state is None or not state.may_have_happened or member is None or member.deleted:
         return
-    body = {wire: value for wire, value in item.before.items() if _still_ours(wire, item, member, view)}
-    if len(body) < len(item.before):
+    now = values_before(member, item.changes)
+    away = [wire for wire, value in item.before.items() if now.get(wire) != value]  # the others are back
+    body = {wire: item.before[wire] for wire in away if _still_ours(wire, item, member, view)}
+    if len(body) < len(away):
         reason = "その後に変更された項目は、そのままにします。"
         undo.impossible.append({"subject": f"職員番号 {number}", "reason": reason})
     if "state" in item.changes:

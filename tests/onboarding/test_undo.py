@@ -99,6 +99,8 @@ def test_undo_of_changes_sets_them_back(home: Path) -> None:
         result = await undo(bench, plan.plan_id)
         assert (result.failed, result.impossible) == ((), ())
         assert state(bench) == before
+        again = await undo(bench, plan.plan_id)
+        assert (again.undone, again.failed, again.impossible) == (0, (), ()), "what is back is not amiss"
         assert last
 
     run(home, work)
