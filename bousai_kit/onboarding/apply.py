@@ -17,7 +17,7 @@ from bousai_kit.onboarding.estimate import phase_s
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.passwords import PlanSecret
-from bousai_kit.onboarding.plan_file import keep_copy, plan_digest, write_private
+from bousai_kit.onboarding.plan_file import content_digest, keep_copy, write_private
 from bousai_kit.onboarding.room_steps import RoomWork
 from bousai_kit.onboarding.steps import Work
 from bousai_kit.onboarding.tenant_view import read_tenant
@@ -136,7 +136,7 @@ async def apply_plan(
     before = (client.stats.requests, client.stats.throttled)
     journal = Journal(ledger, plan.plan_id)
     await journal.refresh()
-    digest = plan_digest(replace(plan, home_mark=""))
+    digest = content_digest(plan)
     _check_journal(plan, journal, digest)
     secret = PlanSecret(home, plan.plan_id, plan.home_mark)
     new_secret = _check_secret(plan, journal, secret)
@@ -185,7 +185,7 @@ async def apply_plan(
     return ApplyResult(
         apply_id=plan.plan_id,
         done=carrier.done,
-        failed=tuple(carrier.failed),
+        failed=(*carrier.failed, *_came_late(plan, rooms)),
         unknown=tuple(carrier.unknown),
         skipped=carrier.skipped,
         elapsed_s=clock.monotonic() - began,
@@ -250,6 +250,22 @@ def _people(plan: Plan, stream: str) -> Iterator[NewEvent]:
             body["passwords"] = "member" if plan.by_mail(person) else "admin"
         number = person.staff_number
         yield NewEvent(stream, "apply.person", number, body, once=f"{stream}|person|{number}")
+
+
+_NOT_IN_ROOM = (
+    "トークルームができた後に登録されたため、ルームに入っていません。"
+    "`bousai onboard plan` で新しい計画を作ると、ルームが作り直されます。"
+)
+
+
+def _came_late(plan: Plan, rooms: RoomWork) -> Iterator[dict[str, Any]]:
+    """Who has an account and is missing in a room of this plan: the next plan builds it anew."""
+    late = {number: step for step, number in rooms.came_late()}
+    for item in plan.people:
+        number = item.person.staff_number
+        if number in late:
+            row = item.person.row
+            yield {"step": late[number], "row": row, "staff_number": number, "reason": _NOT_IN_ROOM}
 
 
 def _write_rejects(plan: Plan, carrier: Carrier, path: Path) -> Path | None:

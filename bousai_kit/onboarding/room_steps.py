@@ -72,13 +72,21 @@ class RoomWork:
                 room_title(item, plan.plan_id, n): n for n in range(1, (state.attempt if state else 0) + 1)
             }
 
+        without: list[str] = []
+
         def members() -> list[str]:
             return [user_id for number in item.members if (user_id := self.user_id(number))]
 
+        def note(inside: list[str]) -> None:
+            there = set(inside)
+            without[:] = [number for number in item.members if self.user_id(number) not in there]
+
         async def send() -> str:
             title = next(reversed(titles()))
-            made = await self.client.channels.create(plan.bot_id, members(), title=title)
-            said.update(title=title, members=members())
+            inside = members()
+            made = await self.client.channels.create(plan.bot_id, inside, title=title)
+            said.update(title=title, members=inside)
+            note(inside)
             return str(made.get("channelId") or "")
 
         async def look() -> str | None:
@@ -88,6 +96,7 @@ class RoomWork:
             channel_id, title = found[-1]
             inside = [one async for one in self.client.channels.members(plan.bot_id, channel_id)]
             said.update(title=title, members=inside)
+            note(inside)
             return channel_id
 
         def too_few() -> str:
@@ -98,7 +107,19 @@ class RoomWork:
             once = f"{self.journal.stream}|room|{key}"
             return [NewEvent(self.journal.stream, "room.created", channel_id, body, once=once)]
 
-        return Step(key, send, look, too_few, quiet=True, also=built)
+        return Step(
+            key, send, look, too_few, quiet=True, also=built, result=lambda: {"without": list(without)}
+        )
+
+    def came_late(self) -> Iterator[tuple[str, str]]:
+        """Step and staff number of who got an account only after the room was built, which nothing edits."""
+        for item in self.plan.rooms:
+            key = f"room.create:{item.key}"
+            if item.action in ("create", "rebuild") and self.journal.done(key):
+                body = self.journal.states[key].body or {}
+                for number in body.get("without") or ():
+                    if self.user_id(str(number)):
+                        yield key, str(number)
 
     async def _find(self, titles: dict[str, int]) -> list[tuple[str, str]]:
         """Rooms that the bot has joined and that bear one of these titles, by attempt."""

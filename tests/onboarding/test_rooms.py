@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bousai_kit.drills.opening import rooms_of
-from bousai_kit.errors import GuardError
+from bousai_kit.errors import GuardError, InvalidRequest
 from bousai_kit.onboarding import undo_apply
 from bousai_kit.onboarding.apply import ApplyResult
 from bousai_kit.onboarding.items import PersonItem, Plan
@@ -32,7 +32,7 @@ from bousai_kit.roster import Person, Roster, sample_roster
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.steps import apply_on
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import Killed, Killer, bench_at, city, new_home, plan_for, reborn, without
+from tests.onboarding.onlab import Killed, Killer, apply, bench_at, city, new_home, plan_for, reborn, without
 
 WARDS = ("北区", "南区", "")
 
@@ -314,3 +314,35 @@ def test_killed_while_rooms_are_built(founded: Path, tmp_path: Path) -> None:
 
     for number in range(12):
         asyncio.run(one(number))
+
+
+def test_who_gets_an_account_after_the_room_is_named_and_the_next_plan_takes_them_in(home: Path) -> None:
+    async def main() -> None:
+        async with await bench_at(home) as bench:
+            roster = city()
+            plan = await plan_for(bench, roster, rooms="always")
+            assert bench.sandbox is not None
+            late = roster.people[-1]
+            create, refused = bench.client.users.create, []
+
+            async def once(body: dict[str, Any]) -> Any:
+                if body["userExternalKey"] == late.staff_number and not refused:
+                    refused.append(1)
+                    raise InvalidRequest("no", status=400, code="INVALID_PARAMETER")
+                return await create(body)
+
+            bench.client.users.create = once  # type: ignore[method-assign]
+            first = await apply(bench, plan)
+            assert [one["staff_number"] for one in first.failed] == [late.staff_number]
+            second = await apply(bench, plan)
+            assert second.created == 1
+            assert not second.complete
+            assert [one["staff_number"] for one in second.failed] == [late.staff_number]
+            assert "ルームに入っていません" in second.failed[0]["reason"]
+            assert second.rejects is None, "the row itself is carried out"
+            again = await plan_for(bench, roster, rooms="always")
+            assert again.as_json()["rooms"]["rebuild"] == 1
+            assert (await apply(bench, again)).complete
+            assert (await plan_for(bench, roster, rooms="always")).nothing_to_do
+
+    asyncio.run(main())
