@@ -181,6 +181,9 @@ class Plan:
     passwords : str
         ``admin``: an initial password on paper for everybody; ``member``: whoever has a private address gets
         an invitation by mail instead.
+    content_sha256 : str
+        Of a plan that was loaded: the digest of what was read, but for `home_mark`. A plan made from this one
+        (`dataclasses.replace`) does not have it.
     """
 
     plan_id: str
@@ -203,6 +206,7 @@ class Plan:
     eta_s: float = 0.0
     home_mark: str = ""
     passwords: str = "admin"
+    content_sha256: str = field(init=False, default="", compare=False)
 
     def __repr__(self) -> str:
         return f"<Plan {self.plan_id} create={self.count('create')} update={self.count('update')}>"

@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import MISSING, fields, replace
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
@@ -31,7 +32,16 @@ from bousai_kit.onboarding.items import (
 from bousai_kit.onboarding.passwords import PlanSecret, home_mark, plans_folder
 from bousai_kit.roster import Person
 
-__all__ = ["keep_copy", "kept_plan", "load_plan", "plan_digest", "prepare_plan", "save_plan", "write_private"]
+__all__ = [
+    "content_digest",
+    "keep_copy",
+    "kept_plan",
+    "load_plan",
+    "plan_digest",
+    "prepare_plan",
+    "save_plan",
+    "write_private",
+]
 
 FORMAT = "bousai-onboarding-plan/2"
 _LARGEST = 1 << 28
@@ -45,7 +55,14 @@ _LISTS = {
 _NAMES = {"units": "orgunits"}
 
 _ROW = tuple(one.name for one in fields(Person) if one.name != "extra")
-_OWN = frozenset(one.name for one in fields(PersonItem)) - {"person"}
+_REPEATED = ("orgunit_code", "orgunit_name", "position", "hq_role", "ward", "bureau", "device_os", "note")
+_PUT = tuple(
+    (one.name, getattr(Person, one.name).__set__, one.default)
+    for one in fields(Person)
+    if one.name not in (*_REPEATED, "extra")
+)
+_PUT_REPEATED = tuple((name, getattr(Person, name).__set__) for name in _REPEATED)
+_PUT_EXTRA = vars(Person)["extra"].__set__
 _row = attrgetter(*_ROW)
 _terse = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _plain = json.JSONEncoder(ensure_ascii=False)
@@ -61,7 +78,7 @@ def prepare_plan(plan: Plan, home: Path) -> Plan:
 def save_plan(plan: Plan, path: Path) -> Path:
     """Write a plan, readable and writable by its owner alone; replaces whole or not at all."""
     document = _document(plan)
-    document["sha256"] = _digest(document)
+    document["sha256"] = _digests(document)[0]
     write_private(path, b"".join(_written(document)))
     return path
 
@@ -91,14 +108,18 @@ def load_plan(path: Path) -> Plan:
             f"{path.name} は登録計画のファイルではありません。",
             hint="`bousai onboard plan 名簿 --out PLAN.json` で作ったファイルを指定してください。",
         )
-    if document.get("sha256") != _digest(document):
+    whole, bare = _digests(document)
+    if document.get("sha256") != whole:
         raise InputError(
             f"計画のファイル {path.name} は、作成後に書き換えられています。",
             hint="名簿を直して `bousai onboard plan` で計画を作り直してください。",
         )
     try:
         with collecting_later():
-            return _plan(document)
+            plan = _plan(document)
+            if _as_we_write(document, plan):
+                object.__setattr__(plan, "content_sha256", bare)
+            return plan
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(
             f"計画のファイル {path.name} の内容を解釈できません。", hint="計画を作り直してください。"
@@ -107,7 +128,12 @@ def load_plan(path: Path) -> Plan:
 
 def plan_digest(plan: Plan) -> str:
     """SHA-256 of the plan as it is written: two plans with one are the same plan."""
-    return _digest(_document(plan))
+    return _digests(_document(plan))[0]
+
+
+def content_digest(plan: Plan) -> str:
+    """The same without the mark of the home that made it; known already of a plan that was loaded."""
+    return plan.content_sha256 or _digests(_document(plan))[1]
 
 
 def keep_copy(plan: Plan, home: Path) -> Path:
@@ -208,7 +234,7 @@ def _person(item: PersonItem) -> dict[str, Any]:
 
 
 def _slim(one: Any) -> dict[str, Any]:
-    found = asdict(one)
+    found = {each.name: getattr(one, each.name) for each in fields(one)}
     if "changes" in found:
         found["changes"] = {name: list(pair) for name, pair in found["changes"].items()}
     return {name: value for name, value in found.items() if _says(value) or name == "action"}
@@ -218,16 +244,33 @@ def _says(value: Any) -> bool:
     return bool(value) or value == 0  # not "", None or an empty list
 
 
-def _digest(document: Mapping[str, Any]) -> str:
-    """Of the JSON in its tersest form with sorted keys, made piece by piece: it is tens of megabytes long."""
-    digest, head = hashlib.sha256(), "{"
+def _digests(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Of the JSON in its tersest form with sorted keys: as it is, and with an empty mark of the home.
+
+    Made piece by piece and encoded once: it is tens of megabytes long.
+    """
+    whole, bare, head = hashlib.sha256(), hashlib.sha256(), "{"
     for name in sorted(set(document) - {"sha256"}):
-        digest.update(f"{head}{_terse.encode(name)}:".encode("utf-8", "surrogatepass"))
+        lead = f"{head}{_terse.encode(name)}:".encode("utf-8", "surrogatepass")
+        whole.update(lead)
+        bare.update(lead)
         for part in _parts(document[name], _terse, ","):
-            digest.update(part)
+            whole.update(part)
+            bare.update(part if name != "home_mark" else b'""')
         head = ","
-    digest.update(b"{}" if head == "{" else b"}")
-    return digest.hexdigest()
+    for digest in (whole, bare):
+        digest.update(b"{}" if head == "{" else b"}")
+    return whole.hexdigest(), bare.hexdigest()
+
+
+def _as_we_write(document: Mapping[str, Any], plan: Plan) -> bool:
+    """Written anew, the plan would be what was read: not so of a file that an older kit wrote otherwise."""
+    again = _document(plan)
+    if set(document) - {"sha256"} != set(again):
+        return False
+    return all(
+        _terse.encode(document[name]) == _terse.encode(again[name]) for name in again.keys() - {"people"}
+    )
 
 
 def _written(document: Mapping[str, Any]) -> Iterator[bytes]:
@@ -248,7 +291,8 @@ def _parts(value: Any, encoder: json.JSONEncoder, between: str) -> Iterator[byte
         return
     head, encode = "[" + between[1:], encoder.encode
     for first in range(0, len(value), 500):
-        text = between.join(map(encode, value[first : first + 500]))
+        some = value[first : first + 500]
+        text = encode(some)[1:-1] if between == "," else between.join(map(encode, some))
         yield f"{head}{text}".encode("utf-8", "surrogatepass")
         head = between
     yield b"]"
@@ -265,7 +309,7 @@ def _plan(document: Mapping[str, Any]) -> Plan:
         domain_id=int(document["domain_id"]),
         roster_sha256=str(document["roster_sha256"]),
         leavers=str(document["leavers"]),
-        people=tuple(_made_person(one) for one in document["people"]),
+        people=_made_people(document["people"]),
         masters=tuple(document["masters"]),
         left_alone=int(document["left_alone"]),
         bot_id=int(document["bot_id"]),
@@ -290,9 +334,24 @@ def _made(kind: type[T], said: Mapping[str, Any]) -> T:
     return kind(**{name: _value(name, value) for name, value in said.items()})
 
 
-def _made_person(said: Mapping[str, Any]) -> PersonItem:
-    person = Person(**{name: _value(name, value) for name, value in said.items() if name not in _OWN})
-    return PersonItem(person=person, **{name: _value(name, said[name]) for name in _OWN & said.keys()})
+def _made_people(said: list[Any]) -> tuple[PersonItem, ...]:
+    """In the place of what was read, which is so given back one by one."""
+    for place, one in enumerate(said):
+        said[place] = _made_person(one)
+    return tuple(said)
+
+
+def _made_person(said: dict[str, Any]) -> PersonItem:
+    """Field by field past the `__init__` of the frozen class, which takes three times as long."""
+    person, take = object.__new__(Person), said.pop
+    for name, put, usual in _PUT:
+        put(person, take(name) if usual is MISSING else take(name, usual))
+    for name, put in _PUT_REPEATED:
+        put(person, sys.intern(take(name, "")))
+    _PUT_EXTRA(person, take("extra", None) or {})
+    if len(said) > 1:
+        said = {name: _value(name, value) for name, value in said.items()}
+    return PersonItem(person=person, **said)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -13,7 +14,7 @@ from bousai_kit.errors import ConfigError, InputError
 from bousai_kit.onboarding import load_plan, prepare_plan, save_plan
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.plan import build_plan
-from bousai_kit.onboarding.plan_file import keep_copy, kept_plan, plan_digest
+from bousai_kit.onboarding.plan_file import content_digest, keep_copy, kept_plan, plan_digest
 from tests.onboarding.test_plan import crowd, member, person, roster, view
 from tests.yardstick import in_stints
 
@@ -37,6 +38,55 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     said = json.loads(text)
     assert said["summary"]["create"] == 1
     assert said["people"][0]["changes"]["last_name"] == ["試験", "𠮷野"]
+
+
+def test_the_digest_without_the_home_is_known_after_loading_and_goes_with_no_other_plan(
+    tmp_path: Path,
+) -> None:
+    made = a_plan()
+    plan = prepare_plan(made, tmp_path / "home")
+    assert plan.home_mark
+    loaded = load_plan(save_plan(plan, tmp_path / "plan.json"))
+    assert loaded.content_sha256 == content_digest(plan) == plan_digest(made) != plan_digest(plan)
+    assert content_digest(loaded) == loaded.content_sha256
+    other = replace(loaded, people=loaded.people[1:])
+    assert other.content_sha256 == ""
+    assert (
+        content_digest(other) == plan_digest(replace(made, people=made.people[1:])) != content_digest(loaded)
+    )
+
+
+def test_a_plan_that_an_older_kit_wrote_otherwise_has_the_digest_that_it_has_without_a_file(
+    tmp_path: Path,
+) -> None:
+    plan = prepare_plan(a_plan(), tmp_path / "home")
+    path = save_plan(plan, tmp_path / "plan.json")
+    said = json.loads(path.read_text("utf-8"))
+    del said["passwords"], said["sha256"]
+    said["labels"]["state"] = "じょうたい"
+    text = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    said["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps(said, indent=1), "utf-8")
+    loaded = load_plan(path)
+    assert loaded == plan
+    assert loaded.content_sha256 == ""
+    assert content_digest(loaded) == content_digest(plan)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("nickname", "x"), ("person", {}), ("staff_number", None), ("action", None)]
+)
+def test_a_person_with_other_fields_than_ours_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    said = json.loads(save_plan(a_plan(), tmp_path / "plan.json").read_text("utf-8"))
+    del said["sha256"]
+    said["people"][0].pop(name, None)
+    said["people"][0] |= {name: value} if value is not None else {}
+    text = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    (tmp_path / "plan.json").write_text(
+        text[:-1] + f',"sha256":"{hashlib.sha256(text.encode()).hexdigest()}"}}'
+    )
+    with pytest.raises(InputError, match="解釈"):
+        load_plan(tmp_path / "plan.json")
 
 
 def test_saving_over_a_readable_file_makes_it_private(tmp_path: Path) -> None:
