@@ -26,6 +26,7 @@ async def find_unfinished(
     roster_sha256: str,
     leavers: str = "keep",
     passwords: str = "admin",
+    rooms: str = "auto",
     view: TenantView | None = None,
 ) -> Plan | None:
     """The newest apply of this roster that has begun and not come to its end; None: there is none.
@@ -34,6 +35,8 @@ async def find_unfinished(
     ----------
     leavers, passwords : str
         One that did otherwise with them is another apply.
+    rooms : {"auto", "always", "never"}
+        Likewise; ``auto`` goes on with either.
     view : TenantView, optional
         One that no longer fits this tenant is left out.
     """
@@ -47,6 +50,8 @@ async def find_unfinished(
         except InputError:
             return None  # applied in another home: a new plan sees what it has done
         if (plan.leavers, plan.passwords) != (leavers, passwords):
+            return None
+        if (rooms == "never" and plan.bot_id) or (rooms == "always" and not plan.bot_id):
             return None
         journal = Journal(ledger, apply_id)
         await journal.refresh()

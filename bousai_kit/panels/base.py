@@ -14,6 +14,7 @@ import inspect
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = ["PanelModel", "Report", "esc", "guarded", "open_bench", "remembered",
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound="PanelModel")
+_RATE = re.compile(r"[\d.]+%")
 STOPPED = "停止しました。ここまでの結果は台帳に残っています。同じボタンで続きから再開できます。"
 
 
@@ -52,7 +54,7 @@ def table_html(
     header : sequence of str
         Column headings.
     rows : sequence of sequences
-        Cells; numbers are set to the right. Empty cells are ``None``.
+        Cells; numbers and rates are set to the right. Empty cells are ``None``.
     limit : int
         Rows shown; the rest is counted in a last line.
     """
@@ -61,7 +63,7 @@ def table_html(
     for row in rows[:limit]:
         cells = "".join(
             f'<td class="bk-n">{esc(cell)}</td>'
-            if isinstance(cell, int | float)
+            if isinstance(cell, int | float) or (isinstance(cell, str) and _RATE.fullmatch(cell))
             else f"<td>{'' if cell is None else esc(cell)}</td>"
             for cell in row
         )
@@ -364,7 +366,8 @@ STYLE = """<style>
 .bk-table th{background:#f0f0f0}
 .jp-OutputArea-output:has(.bk-panel),.jp-OutputArea-child:has(.bk-panel),.jp-OutputArea:has(.bk-panel),
 .jp-Cell-outputWrapper:has(.bk-panel),.jp-Cell:has(.bk-panel),.bk-panel{overflow:visible!important}
-.bk-trouble{position:sticky;top:0;z-index:6}
+.bk-top{position:sticky;top:0;z-index:6;background:#fff;overflow:visible}
+.bk-side{display:flex;flex-wrap:wrap;gap:0 2em;align-items:flex-start}
 .bk-running{position:sticky;bottom:0;z-index:5;background:#fff;border-top:2px solid #0b57a4;
   padding:.3em 0;align-items:center}
 </style>"""

@@ -50,14 +50,14 @@ class DrillView(PanelView):
         )
         self.said = ipw.HTML()
         body = [
-            _title("1. 計画を作る"),
+            _title("手順 1：計画を作る"),
             self.scenario,
             self.roster,
             ipw.HBox([self.plan]),
             self.planned,
-            _title("2. 本文を確かめる（届くとおりの表示）"),
+            _title("手順 2：本文を確かめる（届くとおりの表示）"),
             self.texts,
-            _title("3. 確認して送信する"),
+            _title("手順 3：確認して送信する"),
             self.word,
             self.reason,
             ipw.HBox([self.agree, self.send]),
@@ -65,7 +65,7 @@ class DrillView(PanelView):
             self.counts,
             self.wards,
             self.details,
-            _title("4. 確定して終了する"),
+            _title("手順 4：確定して終了する"),
             self.unsettled,
             ipw.HBox([self.settle, self.close_it]),
             self.said,

@@ -27,6 +27,7 @@ __all__ = ["OnboardingModel", "OnboardingPanel"]
 
 WORD = "登録"
 LARGEST_UPLOAD = 50 << 20
+SAMPLE, SAMPLE_UNITS = "sample_roster", "sample_orgunits.csv"
 
 
 class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending):
@@ -34,6 +35,10 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
 
     Attributes
     ----------
+    rooms : str
+        Rooms for the drill route, as `build_plan` takes it.
+    orgunits_note : str
+        That the list of units was taken away with the sample's roster.
     checked, plan, result, status
         What the steps brought; None before them.
     blockers : list of str
@@ -44,6 +49,8 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
     orgunits_path = tl.Unicode("")
     leavers = tl.Enum(["keep", "suspend"], "keep")
     max_leavers = tl.Int(0)  # 0: the guard's own threshold
+    rooms = tl.Enum(["auto", "always", "never"], "auto")
+    orgunits_note = tl.Unicode("")
     typed = tl.Unicode("")
     confirmed = tl.Bool(False)
     checked = tl.Any(None)
@@ -63,7 +70,7 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
         self.confirmed = False
         self.refresh()
 
-    @tl.observe("leavers", "max_leavers", "passwords")
+    @tl.observe("leavers", "max_leavers", "passwords", "rooms")
     def _rule_changed(self, _: Any) -> None:
         self.plan = self.result = None
         self.confirmed = False
@@ -120,6 +127,18 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
         self.roster_path = str(path)
         return path
 
+    @tl.observe("roster_path")
+    def _own_roster(self, change: Any) -> None:
+        """The sample's organisation goes with the sample's roster only."""
+        name = Path(change["new"].strip()).name
+        self.orgunits_note = ""
+        if name and not name.startswith(SAMPLE) and Path(self.orgunits_path.strip()).name == SAMPLE_UNITS:
+            self.orgunits_path = ""
+            self.orgunits_note = (
+                "見本の組織のファイルは外しました。組織は、名簿の所属コードと所属名から作ります。"
+                "市の組織のファイルがあれば、その場所を入力してください。"
+            )
+
     def _path(self, text: str) -> Path | None:
         return self._folder / os.path.expanduser(text.strip()) if text.strip() else None
 
@@ -164,12 +183,18 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
             roster_sha256=roster.sha256,
             leavers=self.leavers,
             passwords=self.passwords,
+            rooms=self.rooms,
             view=view,
         )
         if plan is None:
             allowed = self.max_leavers or None
             plan = build_plan(
-                roster, view, leavers=self.leavers, max_leavers=allowed, passwords=self.passwords
+                roster,
+                view,
+                leavers=self.leavers,
+                max_leavers=allowed,
+                passwords=self.passwords,
+                rooms=self.rooms,
             )
         self.plan = plan
         self.tell(0, 0)
@@ -242,8 +267,16 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
             return "「ログイン状況を見る」を押してください。"
         done.append(f"ログイン状況の確認（{status.created:,} 名中 {status.active:,} 名がログイン済み）")
         if status.login_rate >= ENOUGH_RATE:
+            if self.secret_left:
+                missing.append("初期パスワードの元（秘密）の破棄")
+                return (
+                    "登録は完了です。配付資料を渡し終えたら手順 4 で秘密を破棄し、"
+                    "20_drill（訓練の実施）を開いてください。"
+                )
             return "登録は完了です。20_drill（訓練の実施）を開いてください。"
         missing.append(f"まだログインしていない {status.created - status.active:,} 名")
+        if not status.stuck:
+            return "本人のログインを待ち、翌日もう一度「ログイン状況を見る」を押してください。"
         return "「声掛け一覧（Excel）を作る」を使って声を掛け、翌日「ログイン状況を見る」を押してください。"
 
     def as_html(self) -> str:
@@ -251,7 +284,7 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
 
         tables = counts_table(self.plan) + funnel_html(self.status) + status_table(self.status)
         if self.status is not None:
-            tables += curve_html(self.curve_png, self.status.curve.alt())
+            tables += curve_html(self.curve_png, self.status.curve)
         return super().as_html() + f"<div class='bk'>{tables}</div>"
 
 

@@ -22,6 +22,7 @@ from bousai_kit.panels.view import button, field
 
 if TYPE_CHECKING:
     from bousai_kit.onboarding.activation import Status
+    from bousai_kit.onboarding.curve import Curve
     from bousai_kit.onboarding.invitations import Invitations, InviteResult
     from bousai_kit.roster import Roster
 
@@ -161,7 +162,7 @@ class ActivationModel(PanelModel):
         roster = await self._roster()
         if roster is None:
             raise InputError(
-                "声掛けの一覧には名簿が必要です。", hint="「1. 名簿を選ぶ」で名簿を指定してください。"
+                "声掛けの一覧には名簿が必要です。", hint="「手順 1：名簿を選ぶ」で名簿を指定してください。"
             )
         found = await self._look(auth=True)
         name = f"声掛け一覧_{day_of(found.as_of):%Y%m%d}.xlsx"
@@ -256,7 +257,7 @@ class ActivationView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no typ
 
     def _drawn(self, _: Any = None) -> None:
         found = self.model.status
-        self.curve.value = "" if found is None else curve_html(self.model.curve_png, found.curve.alt())
+        self.curve.value = "" if found is None else curve_html(self.model.curve_png, found.curve)
 
     def _able(self, _: Any = None) -> None:
         model = self.model
@@ -271,14 +272,15 @@ class ActivationView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no typ
         self.word.layout.display = "flex" if some else "none"
 
 
-def curve_html(png: bytes, alt: str) -> str:
-    """The curve as a figure."""
+def curve_html(png: bytes, curve: Curve) -> str:
+    """The curve as a figure; folded while there is but one day."""
     if not png:
         return ""
-    data = base64.b64encode(png).decode("ascii")
+    data, alt = base64.b64encode(png).decode("ascii"), esc(curve.alt())
+    shown = " open" if len(curve.days) > 1 else ""
     return _page(
-        "<details open><summary>日ごとの人数</summary><figure style='margin:.6em 0'>"
-        f"<img style='max-width:100%;height:auto' src='data:image/png;base64,{data}' alt='{esc(alt)}'>"
+        f"<details{shown}><summary>日ごとの人数</summary><figure style='margin:.6em 0'>"
+        f"<img style='max-width:100%;height:auto' src='data:image/png;base64,{data}' alt='{alt}'>"
         "</figure></details>"
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tl
 
-from bousai_kit.errors import BousaiKitError, InputError
+from bousai_kit.errors import BousaiKitError, GuardError, InputError
 from bousai_kit.panels.base import PanelModel, esc, guarded
 from bousai_kit.panels.view import button, field
 
@@ -35,6 +35,8 @@ class HandoutSteps(PanelModel):
         ``admin`` or ``member``, for the next plan.
     covers : bool
         With a list a unit on which people sign.
+    given_out : bool
+        Everybody has got theirs: the secret may end.
     handouts : list of str
         Paths of the pages.
     handout_notes : list of str
@@ -43,6 +45,7 @@ class HandoutSteps(PanelModel):
 
     passwords = tl.Enum(["admin", "member"], "admin")
     covers = tl.Bool(True)
+    given_out = tl.Bool(False)
     handouts = tl.List(tl.Unicode())
     handout_notes = tl.List(tl.Unicode())
 
@@ -96,16 +99,35 @@ class HandoutSteps(PanelModel):
         return None
 
     async def end_secret(self) -> None:
-        """After the slips have been given out: nobody can derive the passwords any more."""
+        """After the slips have been given out: nobody can derive the passwords any more.
+
+        Raises
+        ------
+        GuardError
+            Nobody has said that they have been given out.
+        """
         from bousai_kit.onboarding import destroy_secret
         from bousai_kit.onboarding.unfinished import plans_with_secret
 
+        if not self.given_out:
+            raise GuardError(
+                "破棄すると、配付資料は二度と作れません。",
+                hint="全員に渡し終えてから「全員に渡し終えました」に印を付け、もう一度押してください。",
+            )
         for plan in plans_with_secret(self.bench.home):
             await destroy_secret(plan, ledger=self.bench.ledger, home=self.bench.home)
         left = len(self.files_left())
         said = f"初期パスワードの載ったファイルが {left:,} 個残っています。印刷が済んだら削除してください。"
+        self.given_out = False
         self.handout_notes = ["秘密を破棄しました。", *([said] if left else [])]
         self.refresh()
+
+    @property
+    def secret_left(self) -> bool:
+        """The passwords of some plan can still be derived."""
+        from bousai_kit.onboarding.unfinished import plans_with_secret
+
+        return bool(plans_with_secret(self.bench.home))
 
     def files_left(self) -> list[Path]:
         """Files with passwords."""
@@ -166,7 +188,7 @@ class HandoutsView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         )
         self.lock = field("PDF を開く合言葉（空なら暗号化しません）", ipw.Password())
         self.lock.layout.max_width = "36em"
-        self.pages = button("配付資料を作る", guarded(model, self._make, job="handouts"))
+        self.pages = button("配付資料を作る", guarded(model, self._make, job="handouts"), style="primary")
         self.end = button(
             "配付が済んだ（秘密を破棄）",
             guarded(model, model.end_secret, job="end"),
@@ -177,11 +199,18 @@ class HandoutsView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             guarded(model, model.delete_files, job="handouts"),
             hint="初期パスワードの載った PDF を、このフォルダ（BOUSAI_HOME）から消します。",
         )
+        self.given = ipw.Checkbox(
+            description="全員に渡し終えました（破棄すると、配付資料は二度と作れません）",
+            indent=False,
+            layout=ipw.Layout(width="auto"),
+        )
         self.files = ipw.HTML()
-        super().__init__([self.covers, self.lock, ipw.HBox([self.pages, self.end, self.delete]), self.files])
+        self.after = ipw.VBox([self.given, ipw.HBox([self.end, self.delete])])
+        super().__init__([self.covers, self.lock, ipw.HBox([self.pages]), self.files, self.after])
         ipw.link((model, "covers"), (self.covers, "value"))
+        ipw.link((model, "given_out"), (self.given, "value"))
         model.observe(self._shown, ["handouts", "handout_notes"])
-        model.observe(self._able, ["busy", "handouts", "handout_notes"])
+        model.observe(self._able, ["busy", "handouts", "handout_notes", "given_out"])
         self._shown()
         self._able()
 
@@ -191,8 +220,12 @@ class HandoutsView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
 
     def _able(self, _: Any = None) -> None:
         busy = self.model.busy
-        self.pages.disabled = self.end.disabled = self.delete.disabled = busy
-        self.delete.layout.display = "block" if self.model.files_left() else "none"
+        self.pages.disabled = self.delete.disabled = self.given.disabled = busy
+        self.end.disabled = busy or not self.model.given_out
+        secret, files = self.model.secret_left, bool(self.model.files_left())
+        self.given.layout.display = self.end.layout.display = "block" if secret else "none"
+        self.delete.layout.display = "block" if files else "none"
+        self.after.layout.display = "flex" if secret or files else "none"
 
     def _shown(self, _: Any = None) -> None:
         lines = [f"配付資料：{path}" for path in self.model.handouts] + list(self.model.handout_notes)

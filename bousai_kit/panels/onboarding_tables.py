@@ -72,8 +72,11 @@ def counts_table(plan: Plan | None) -> str:
     ]
     notes = "".join(f"<li>{esc(sentence)}</li>" for sentence in plan.notes)
     return (
-        table_html("計画の内容", ("対象", "新規", "変更", "変更なし"), rows)
+        "<div class='bk-side'><div>"
+        + table_html("計画の内容", ("対象", "新規", "変更", "変更なし"), rows)
+        + "</div><div>"
         + table_html("計画のその他", ("項目", "数"), more)
+        + "</div></div>"
         + (f"<ul>{notes}</ul>" if notes else "")
     )
 
@@ -221,6 +224,12 @@ def stuck_table(status: Status | None, code: str = "") -> str:
         return ""
     found = [one for one in status.stuck if code in ("", one["code"])]
     if not found:
+        waiting = status.created - status.active
+        if waiting > 0:
+            return (
+                f"<p>まだログインしていない人が {waiting:,} 名いますが、登録から日が浅く、"
+                "いま対応が必要な人はいません。</p>"
+            )
         return "<p>いま対応が必要な人はいません。</p>"
     rows = [
         (

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["OnboardingView"]
 
+ROOMS = [
+    ("自動（人数が多く、個別の送信では時間がかかるときに作る）", "auto"),
+    ("作る（区・局ごとのトークルームに Bot から送る）", "always"),
+    ("作らない（一人ずつに Bot から送る）", "never"),
+]
+
 
 class OnboardingView(PanelView):
     """Six steps from top to bottom, each with its button and what it brought."""
@@ -46,6 +52,13 @@ class OnboardingView(PanelView):
         )
         self.max_leavers = field("一時停止してよい人数（0 は標準）", ipw.BoundedIntText(min=0, max=100_000))
         self.max_leavers.layout.max_width = "24em"
+        self.rooms = ipw.RadioButtons(
+            options=ROOMS,
+            description="訓練用のトークルーム",
+            style={"description_width": "initial"},
+            layout=ipw.Layout(width="auto"),
+        )
+        self.units_note = ipw.HTML()
         self.check = button(
             "名簿を確認する", guarded(model, model.check_roster, job="check"), style="primary"
         )
@@ -56,6 +69,7 @@ class OnboardingView(PanelView):
         self.apply = button("登録を実行する", guarded(model, model.apply, job="apply"), style="danger")
         self.handing = HandoutsView(model)
         self.pages, self.end, self.files = self.handing.pages, self.handing.end, self.handing.files
+        self.given = self.handing.given
         self.activation = ActivationView(model)
         self.look, self.hurry, self.status = (
             self.activation.look,
@@ -70,42 +84,45 @@ class OnboardingView(PanelView):
         self.why = ipw.HTML()
         self.mending = mending_box(model)
         body = [
-            _title("1. 名簿を選ぶ"),
+            _title("手順 1：名簿を選ぶ"),
             self.roster,
             self.orgunits,
+            self.units_note,
             ipw.HBox([self.upload, self.check]),
             self.checked,
             self.mending,
-            _title("2. 計画を作る"),
+            _title("手順 2：計画を作る"),
             self.leavers,
             self.max_leavers,
             way_choice(model),
+            self.rooms,
             ipw.HBox([self.plan]),
             self.counts,
             self.details,
-            _title("3. 確認して登録する"),
+            _title("手順 3：確認して登録する"),
             self.agree,
             *([self.word] if model.needs_word else []),
             ipw.HBox([self.apply]),
             self.why,
             self.result,
             ConsoleFold(model),
-            _title("4. 配付資料を渡す"),
+            _title("手順 4：配付資料を渡す"),
             self.handing,
-            _title("5. ログインを見届ける"),
+            _title("手順 5：ログインを見届ける"),
             self.activation,
         ]
         super().__init__(model, body)
         ipw.link((model, "roster_path"), (self.roster, "value"))
         ipw.link((model, "orgunits_path"), (self.orgunits, "value"))
         ipw.link((model, "leavers"), (self.leavers, "value"))
+        ipw.link((model, "rooms"), (self.rooms, "value"))
         ipw.link((model, "max_leavers"), (self.max_leavers, "value"))
         ipw.link((model, "typed"), (self.word, "value"))
         ipw.dlink((model, "confirmed"), (self.agree, "value"))
         self.agree.observe(self._agreed, "value")
         self.upload.observe(self._uploaded, "value")
         model.observe(self._able, ["busy", "blockers", "checked", "plan", "leavers"])
-        model.observe(self._shown, ["checked", "plan", "result"])
+        model.observe(self._shown, ["checked", "plan", "result", "orgunits_note"])
         self._able()
         self._shown()
 
@@ -138,7 +155,9 @@ class OnboardingView(PanelView):
 
     def _shown(self, _: Any = None) -> None:
         model: Any = self.model
+        note = model.orgunits_note
         for widget, content in (
+            (self.units_note, f"<p>{esc(note)}</p>" if note else ""),
             (self.checked, check_table(model.checked)),
             (self.counts, counts_table(model.plan)),
             (self.changes, posts_table(model.plan) + changes_table(model.plan)),

@@ -57,15 +57,16 @@ class PanelView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
 
     def __init__(self, model: PanelModel, body: Sequence[ipw.Widget]) -> None:
         self.model = model
-        self.head = ipw.HTML()
+        self.head, self.ask, self.steps = ipw.HTML(), ipw.HTML(), ipw.HTML()
         self.trouble = ipw.HTML()
-        self.trouble.add_class("bk-trouble")
+        top = ipw.VBox([self.ask, self.trouble])
+        top.add_class("bk-top")
         self.bar = ipw.IntProgress(description="進み具合", layout=ipw.Layout(width="30em"))
         self.bar_text = ipw.HTML()
         self.halt = button("停止する", guarded(model, model.stop), style="warning", hint="安全な所で止めます")
         self.running = ipw.HBox([self.bar, self.bar_text, self.halt])
         self.running.add_class("bk-running")
-        super().__init__([self.head, self.trouble, *body, self.running])
+        super().__init__([self.head, top, self.steps, *body, self.running])
         self.add_class("bk-panel")
         model.observe(self._head, ["banner", "next_step", "finished", "missing"])
         model.observe(self._trouble, "problem")
@@ -81,11 +82,12 @@ class PanelView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         live = " bk-live" if model.banner.startswith("【本番】") else ""
         done = "".join(f"<li>済：{esc(line)}</li>" for line in model.finished)
         todo = "".join(f"<li>まだ：{esc(line)}</li>" for line in model.missing)
-        self.head.value = (
-            f"{STYLE}<div class='bk' role='status' aria-live='polite'>"
-            f"<p class='bk-banner{live}'>{esc(model.banner)}</p>"
-            f"<p class='bk-next'>次にすること：{esc(model.next_step)}</p><ul>{done}{todo}</ul></div>"
+        self.head.value = f"{STYLE}<div class='bk'><p class='bk-banner{live}'>{esc(model.banner)}</p></div>"
+        self.ask.value = (
+            "<div class='bk' role='status' aria-live='polite'>"
+            f"<p class='bk-next'>次にすること：{esc(model.next_step)}</p></div>"
         )
+        self.steps.value = f"<div class='bk'><ul>{done}{todo}</ul></div>"
 
     def _trouble(self, _: Any = None) -> None:
         text = self.model.problem

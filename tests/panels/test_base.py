@@ -181,9 +181,9 @@ def test_view_follows_the_model_and_escapes() -> None:
         panel.next_step = "<b>「送信」を押す</b>"
         panel.finished, panel.missing = ["登録 200 名"], ["送信"]
         panel.problem = "<script>"
-        assert "&lt;b&gt;「送信」" in view.head.value
-        assert "済：登録 200 名" in view.head.value
-        assert "まだ：送信" in view.head.value
+        assert "&lt;b&gt;「送信」" in view.ask.value
+        assert "済：登録 200 名" in view.steps.value
+        assert "まだ：送信" in view.steps.value
         assert "【サンドボックス】実際には送信されません" in view.head.value
         assert "<script>" not in view.trouble.value
         assert view.running.layout.display == "none"

@@ -113,6 +113,11 @@ def test_button_by_button(home: Path, roster: Path) -> None:
         view.look.click()
         await settled(panel)
         assert "ログイン率" in view.status.value
+        view.end.click()  # nobody has said that the slips were given out
+        await settled(panel)
+        assert "二度と作れません" in model.problem
+        assert list((bench.home / "plans").glob("*.secret"))
+        view.given.value = True
         view.end.click()
         await settled(panel)
         assert not list((bench.home / "plans").glob("*.secret"))
@@ -281,5 +286,53 @@ def test_neither_name_nor_password_reaches_a_widget(home: Path, roster: Path) ->
         for person in city(10, 2).people:
             assert not any(person.first_name in text for text in shown)
             assert not any(person.login_id in text for text in shown)
+
+    run(home, work)
+
+
+def test_rooms_are_a_choice_of_the_plan(home: Path, roster: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        panel = OnboardingPanel(bench, roster=roster)
+        model, view = panel.model, panel.view
+        await model.check_roster()
+        assert (await model.make_plan()).rooms == ()  # ten people are told one by one
+        view.rooms.value = "always"
+        assert model.plan is None  # another choice, another plan
+        plan = await model.make_plan()
+        assert plan.rooms
+        assert "トークルーム" in view.counts.value
+        model.confirm()
+        model.stop_event.set()  # stopped before the first step: begun, and not at its end
+        await model.apply()
+        model.stop_event.clear()
+        view.rooms.value = "auto"
+        assert (await model.make_plan()).plan_id == plan.plan_id  # gone on with
+        view.rooms.value = "never"
+        other = await model.make_plan()
+        assert other.plan_id != plan.plan_id
+        assert other.rooms == ()
+
+    run(home, work)
+
+
+def test_the_samples_units_go_with_the_samples_roster_only(home: Path, roster: Path) -> None:
+    content = roster.read_bytes()
+
+    async def work(bench: Workbench) -> None:
+        units = "../roster/sample_orgunits.csv"
+        panel = OnboardingPanel(bench, roster="../roster/sample_roster.csv", orgunits=units)
+        model, view = panel.model, panel.view
+        assert model.orgunits_path == units
+        model.roster_path = "../roster/sample_roster_修正_20270401-0900.csv"
+        assert (model.orgunits_path, model.orgunits_note) == (units, "")
+        model.take_upload("名簿_令和9年度.csv", content)
+        assert model.orgunits_path == ""
+        assert "見本の組織のファイルは外しました" in view.units_note.value
+        await model.check_roster()
+        plan = await model.make_plan()
+        assert len(plan.units) < 20
+        model.orgunits_path = "市の組織.csv"
+        model.roster_path = str(roster)
+        assert model.orgunits_path == "市の組織.csv"
 
     run(home, work)

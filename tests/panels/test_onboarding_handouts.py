@@ -107,6 +107,7 @@ def test_lists_passphrase_and_the_end(home: Path, roster: Path) -> None:
         await click(panel, view.pages)
         assert len(PdfReader(model.handouts[0]).pages) == 8
         assert step.delete.layout.display == "block"
+        view.given.value = True
         await click(panel, view.end)
         assert any("1 個残っています" in note for note in model.handout_notes)
         await click(panel, step.delete)

@@ -70,10 +70,11 @@ def test_what_is_wrong_comes_first_and_escaped(tmp_path: Path) -> None:
             assert model.next_step.startswith("鍵を直してください。直したら")
             assert model.finished == ["1 項目は正常です。"]
             assert model.missing == ["秘密鍵：読めません <b>", "ほかの 1 項目は、直すと確認できます。"]
-            shown = panel.view.result.value + panel.view.head.value + model.as_html()  # type: ignore[attr-defined]
+            view = panel.view
+            shown = view.result.value + view.ask.value + view.steps.value + model.as_html()  # type: ignore[attr-defined]
             assert "<b>" not in shown
             assert "対応が必要な項目（1 件" in shown
-            assert "ほかの 1 項目は、直すと確認できます。" in panel.view.head.value  # type: ignore[attr-defined]
+            assert "ほかの 1 項目は、直すと確認できます。" in view.steps.value
             assert shown.index("対応が必要な項目") < shown.index("<summary>直すと確認できる項目（1 件）")
             report = panel.report()
             assert not report.ok
