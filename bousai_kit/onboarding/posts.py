@@ -89,7 +89,8 @@ def posts_of(plan: Plan) -> tuple[PostChange, ...]:
             before.setdefault(old, []).append((number, name, remark))
     for leaver in plan.suspend:
         if leaver.unit or leaver.position:
-            post = Post(units.label(leaver.unit, leaver.unit_code), leaver.position)
+            held = leaver.position if units.positions else ""
+            post = Post(units.label(leaver.unit, leaver.unit_code), held)
             entry = (leaver.staff_number or leaver.user_id, leaver.name, "一時停止")
             before.setdefault(post, []).append(entry)
     return tuple(_changes(before, after, roles))
@@ -121,6 +122,7 @@ class _Units:
 
     def __init__(self, plan: Plan) -> None:
         self._names = {unit.code: unit.name for unit in plan.units}
+        self.positions = bool(plan.positions)  # else the tenant has none, and a post is a unit
         seen = {(name, code) for code, name in self._names.items()}
         seen |= {(one.unit, one.unit_code) for one in plan.suspend if one.unit_code not in self._names}
         for item in plan.people:
@@ -144,7 +146,8 @@ def _split(text: str) -> tuple[str, str]:
 
 def _after(item: PersonItem, units: _Units) -> Post:
     person = item.person
-    return Post(units.label(person.orgunit_name, person.orgunit_code), person.position)
+    held = person.position if units.positions else ""
+    return Post(units.label(person.orgunit_name, person.orgunit_code), held)
 
 
 def _before(item: PersonItem, units: _Units) -> Post | None:

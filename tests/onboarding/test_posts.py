@@ -67,6 +67,17 @@ def test_units_of_one_name_are_told_apart_and_a_renamed_one_is_the_same() -> Non
     assert [number for number, _ in deputies_in_doubt(plan)] == ["S2"]
 
 
+def test_without_positions_in_the_tenant_a_post_is_a_unit() -> None:
+    tenant = view(member(1), member(2, organizations=(post("u2"),)), positions=None)
+    people = roster(
+        person(1, orgunit_code="A2", orgunit_name="第二課", position="係長"), person(2, position="課長")
+    )
+    assert {str(one.post): one.kind for one in posts_of(build_plan(people, tenant))} == {
+        "第二課": "handed_over",
+        "第一課": "handed_over",
+    }
+
+
 def test_the_first_plan_fills_and_the_second_changes_nothing() -> None:
     people = roster(person(1), person(2, position="係長"))
     assert build_plan(people, view()).posts == {"filled": 2, "handed_over": 0, "vacated": 0, "unchanged": 0}
