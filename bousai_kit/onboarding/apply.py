@@ -250,6 +250,11 @@ def _people(plan: Plan, stream: str) -> Iterator[NewEvent]:
             body["passwords"] = "member" if plan.by_mail(person) else "admin"
         number = person.staff_number
         yield NewEvent(stream, "apply.person", number, body, once=f"{stream}|person|{number}")
+    for leaver in plan.suspend:  # status no longer counts them
+        if leaver.staff_number:
+            body = {"user_id": leaver.user_id}
+            once = f"{stream}|leaver|{leaver.user_id}"
+            yield NewEvent(stream, "apply.leaver", leaver.staff_number, body, once=once)
 
 
 _NOT_IN_ROOM = (

@@ -22,7 +22,7 @@ __all__ = ["ACTIVATION", "Expected", "Facts", "Mail", "day_text", "read_facts", 
 
 ACTIVATION = "activation"
 _ABOUT = ("device_os", "ward", "bureau", "user_id", "hq_role")
-_APPLY = ("apply.person", "user.created", "secret.ended", "handout.printed")
+_APPLY = ("apply.person", "apply.leaver", "user.created", "secret.ended", "handout.printed")
 _ALIVE = ("callback.begin", "callback.postback", "callback.message")
 _MAIL = {"invite.sent": "sent", "invite.failed": "failed", "invite.unknown": "unknown"}
 _UNDER_WAY = timedelta(minutes=10)  # no request waits for longer
@@ -77,7 +77,7 @@ class Facts:
     Attributes
     ----------
     people : dict
-        Staff number → whom the applies were about.
+        Staff number → whom the applies were about, those who have left taken out.
     created_at, stream_of : dict
         User id → when and in which stream the account was made.
     by_mail : set of (str, str)
@@ -196,6 +196,9 @@ def _take_apply(facts: Facts, event: Event, undone: set[str]) -> None:
         if event.stream not in undone:
             said = {name: str(body.get(name, "")) for name in _ABOUT}
             facts.people[event.subject] = Expected(event.subject, **said)
+    elif kind == "apply.leaver":
+        if event.stream not in undone:
+            facts.people.pop(event.subject, None)
     elif kind == "user.created":
         facts.created_at[event.subject] = event.recorded_at
         facts.stream_of[event.subject] = event.stream

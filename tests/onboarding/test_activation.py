@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bousai_kit.onboarding import facts as facts_module
-from bousai_kit.onboarding import handouts_for_plan, onboarding_status
+from bousai_kit.onboarding import handouts_for_plan, onboarding_status, undo_apply
 from bousai_kit.onboarding.activation import Expected, Status, count_status
 from bousai_kit.onboarding.auth_log import AuthLog, Login
 from bousai_kit.onboarding.curve import Curve, build_curve, draw_curve
@@ -23,7 +23,7 @@ from bousai_kit.sandbox.directory_state import find_user
 from bousai_kit.sandbox.logins import attempt_login
 from bousai_kit.steps import status_on
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import Killed, Killer, apply, bench_at, changed, city, plan_for, reborn
+from tests.onboarding.onlab import Killed, Killer, apply, bench_at, changed, city, plan_for, reborn, without
 from tests.yardstick import in_stints
 
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
@@ -315,3 +315,26 @@ def test_thirty_thousand_people_are_counted_in_no_time() -> None:
     found, stints = in_stints(work)
     assert found.stuck_by == {"login_failed": count // 3}
     assert stints < 20  # about 6 are seen
+
+
+def test_who_has_left_is_no_longer_waited_for(home: Path) -> None:
+    async def main() -> None:
+        async with await bench_at(home) as bench:
+            roster = city()
+            assert (await apply(bench, await plan_for(bench, roster))).complete
+            await bench.clock.sleep(24 * 3600)
+            users = bench.sandbox.tenant.table("users").values()  # type: ignore[union-attr]
+            gone = next(
+                one["userExternalKey"] for one in users if one["userExternalKey"] and not one["isPending"]
+            )
+            plan = await plan_for(bench, without(roster, gone), leavers="suspend", max_leavers=1)
+            assert len(plan.suspend) == 1
+            assert (await apply(bench, plan)).complete
+            assert set((await read_facts(bench.ledger)).people) == {
+                one.staff_number for one in roster.people if one.staff_number != gone
+            }
+            given = {"client": bench.client, "ledger": bench.ledger, "clock": bench.clock}
+            await undo_apply(plan.plan_id, home=bench.home, domain_id=bench.domain_id, **given)
+            assert gone in (await read_facts(bench.ledger)).people
+
+    asyncio.run(main())
