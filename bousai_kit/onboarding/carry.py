@@ -30,7 +30,7 @@ from bousai_kit.errors import (
 )
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.journal import Journal
-from bousai_kit.onboarding.steps import Step
+from bousai_kit.onboarding.steps import GIVEN_UP_S, Step
 from bousai_kit.onboarding.together import together
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ __all__ = ["Carrier", "Tell"]
 Tell = Callable[[int, int, str], None]
 
 WORKERS = 16
-GIVEN_UP_S = 10.0  # an intent of another process that has no outcome after so long is looked into
 LOOK_AGAIN_S = 11.0  # the client does not ask again earlier
 MAIL_SURE_S = 600.0  # a create that mails the person is not sent again before it is certain to have been lost
 LOOK_AROUND_S = 5.0
@@ -198,7 +197,8 @@ class Carrier:
             return True
         if state is not None and state.status in ("open", "unknown"):
             age = (self._clock.now() - state.at).total_seconds()
-            if state.status == "open" and state.run != self.journal.run and not patient and age < GIVEN_UP_S:
+            theirs = state.status == "open" and state.run != self.journal.run
+            if theirs and age < step.given_up_s and not (patient and step.given_up_s <= GIVEN_UP_S):
                 return False
             if step.look is not None:
                 try:

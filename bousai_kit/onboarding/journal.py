@@ -8,12 +8,14 @@ or ``step.unknown``; an intent without outcome is as unknown. Unknown ones end a
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.ledger import NewEvent
+from bousai_kit.onboarding.bulk import collecting_later
 
 if TYPE_CHECKING:
     from bousai_kit.ledger import Event, Ledger
@@ -94,8 +96,10 @@ class Journal:
         self.secret_ended = False
         self.in_doubt: set[tuple[str, int]] = set()
         self._head = "undo." if undo else ""
-        self._kinds = (*_ABOUT, *(f"{self._head}{kind}" for kind in ("step.intended", *_ENDS)))
+        self._steps = {f"{self._head}{kind}": kind for kind in ("step.intended", *_ENDS)}
+        self._kinds = (*_ABOUT, *self._steps)
         self._seq = 0
+        self._own: dict[str, int] = {}  # attempts of this run
 
     async def refresh(self) -> None:
         """Read what has been written since the last time."""
@@ -103,30 +107,33 @@ class Journal:
             events = await self.ledger.read(
                 after=self._seq, stream=self.stream, kinds=self._kinds, limit=AT_ONCE
             )
-            for event in events:
-                self._take(event)
-                self._seq = event.seq
+            with collecting_later():
+                for event in events:
+                    self._take(event)
+            if events:
+                self._seq = events[-1].seq
             if len(events) < AT_ONCE:
                 return
 
     def _take(self, event: Event) -> None:
-        kind, body = event.kind, event.body
-        if kind == "apply.planned":
-            self.planned = body
+        kind = event.kind
+        step = self._steps.get(kind)
+        if step is not None:
+            self._step(event, step)
+        elif kind == "apply.planned":
+            self.planned = event.body
         elif kind == "undo.begun":
             self.undone = True
         elif kind == "secret.ended":
             self.secret_ended = True
-        elif kind.startswith(f"{self._head}step."):
-            self._step(event, kind.removeprefix(self._head))
 
     def _step(self, event: Event, kind: str) -> None:
         body, attempt = event.body, int(event.body.get("attempt", 1))
-        self._doubt(event.subject, attempt, kind)
+        self._doubt(event.subject, attempt, kind, str(body.get("id", "")))
         known = self.states.get(event.subject)
         if kind == "step.intended":
             if known is None or (attempt > known.attempt and known.status != "done"):
-                run = str(body.get("run", ""))
+                run = sys.intern(str(body.get("run", "")))
                 self.states[event.subject] = State("open", attempt, event.recorded_at, run)
         elif (
             known is not None
@@ -138,12 +145,17 @@ class Journal:
             known.reason = str(body.get("reason", ""))
             known.body = body
 
-    def _doubt(self, step: str, attempt: int, kind: str) -> None:
+    def _doubt(self, step: str, attempt: int, kind: str, made: str = "") -> None:
         """What a look-up finds or does not find tells nothing sure of one attempt; only an answer does."""
         if kind == "step.intended":
             self.in_doubt.add((step, attempt))
-        elif kind in ("step.done", "step.failed"):
+        elif kind in ("step.done", "step.failed") and not self._one_too_many(step, made):
             self.in_doubt.discard((step, attempt))
+
+    def _one_too_many(self, step: str, made: str) -> bool:
+        """Another attempt has done it already, and made something else."""
+        known = self.states.get(step)
+        return known is not None and known.status == "done" and bool(made) and known.id != made
 
     def state(self, step: str) -> State | None:
         """Where a step stands; None: never tried."""
@@ -180,16 +192,22 @@ class Journal:
         if event is None:
             return None
         self.states[step] = State("open", attempt, event.recorded_at, self.run)
+        self._own[step] = attempt
         self._doubt(step, attempt, "step.intended")
         return attempt
 
     async def end(self, step: str, how: str, *also: NewEvent, **body: Any) -> None:
         """Commit an outcome; `also` is written with it or not at all."""
-        state = self.states[step]
-        said = {"attempt": state.attempt, **body}
+        attempt = self._own.get(step, self.states[step].attempt)  # another run may have begun a later one
+        said = {"attempt": attempt, **body}
         kind = f"{self._head}step.{how}"
-        await self.ledger.append_many([NewEvent(self.stream, kind, step, said), *also])
-        self._doubt(step, state.attempt, f"step.{how}")
+        written = await self.ledger.append_many([NewEvent(self.stream, kind, step, said), *also])
+        if None in written:  # another run was quicker: what it made stands
+            await self.refresh()
+        state = self.states[step]
+        if self._one_too_many(step, str(body.get("id", ""))):
+            return
+        self._doubt(step, attempt, f"step.{how}")
         state.status = _ENDS[f"step.{how}"]
         state.id, state.reason = str(body.get("id", "")), str(body.get("reason", ""))
         state.body = said

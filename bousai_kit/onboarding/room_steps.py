@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["RoomWork", "room_title"]
 
 CLOCKS_APART = timedelta(minutes=10)
+GIVEN_UP_ROOM_S = 75.0  # ten a minute: an intent may wait a minute for its turn
 
 
 def room_title(item: RoomItem, plan_id: str, attempt: int) -> str:
@@ -108,7 +109,14 @@ class RoomWork:
             return [NewEvent(self.journal.stream, "room.created", channel_id, body, once=once)]
 
         return Step(
-            key, send, look, too_few, quiet=True, also=built, result=lambda: {"without": list(without)}
+            key,
+            send,
+            look,
+            too_few,
+            quiet=True,
+            also=built,
+            result=lambda: {"without": list(without)},
+            given_up_s=GIVEN_UP_ROOM_S,
         )
 
     def came_late(self) -> Iterator[tuple[str, str]]:

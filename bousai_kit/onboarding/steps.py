@@ -23,8 +23,9 @@ from bousai_kit.roster import Person
 if TYPE_CHECKING:
     from bousai_kit.lineworks.client import LineWorksClient
 
-__all__ = ["Step", "Work"]
+__all__ = ["GIVEN_UP_S", "Step", "Work"]
 
+GIVEN_UP_S = 10.0
 Look = Callable[[], Awaitable[str | None]]
 
 
@@ -52,6 +53,8 @@ class Step:
         More for the ledger, once it is done.
     also : callable
         Events that are written with the outcome or not at all, given the id.
+    given_up_s : float
+        So long an intent of another process may wait for its outcome before somebody else looks into it.
     mails : bool
         The platform writes to the person at once: while nobody knows how an attempt ended, no other follows.
     """
@@ -67,6 +70,7 @@ class Step:
     also: Callable[[str], Sequence[NewEvent]] = lambda _: ()
     creates_member: bool = False
     mails: bool = False
+    given_up_s: float = GIVEN_UP_S
 
 
 class Work:

@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 
 from bousai_kit.drills.opening import rooms_of
 from bousai_kit.errors import GuardError, InvalidRequest
+from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding import undo_apply
 from bousai_kit.onboarding.apply import ApplyResult
 from bousai_kit.onboarding.items import PersonItem, Plan
+from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.plan_file import load_plan, prepare_plan, save_plan
+from bousai_kit.onboarding.room_steps import room_title
 from bousai_kit.onboarding.rooms import (
     ROOM_MOST,
     BuiltRoom,
@@ -30,6 +33,7 @@ from bousai_kit.onboarding.rooms import (
 )
 from bousai_kit.roster import Person, Roster, sample_roster
 from bousai_kit.sandbox.faults import Fault, FaultPlan
+from bousai_kit.sandbox.routes_admin import truth_of
 from bousai_kit.steps import apply_on
 from bousai_kit.workbench import Workbench
 from tests.onboarding.onlab import Killed, Killer, apply, bench_at, city, new_home, plan_for, reborn, without
@@ -344,5 +348,63 @@ def test_who_gets_an_account_after_the_room_is_named_and_the_next_plan_takes_the
             assert again.as_json()["rooms"]["rebuild"] == 1
             assert (await apply(bench, again)).complete
             assert (await plan_for(bench, roster, rooms="always")).nothing_to_do
+
+    asyncio.run(main())
+
+
+def test_a_room_that_waits_for_its_minute_in_another_process_is_not_built_twice(home: Path) -> None:
+    async def main() -> None:
+        async with await bench_at(home) as bench:
+            roster = city()
+            await apply(bench, await plan_for(bench, roster))
+            plan = await plan_for(bench, roster, rooms="always")
+            item = plan.rooms[0]
+            key, numbers = f"room.create:{item.key}", set(item.members)
+            other = Journal(bench.ledger, plan.plan_id)
+            await other.intend(key)
+
+            async def slow() -> None:
+                await bench.clock.sleep(50)
+                ids = [one.user_id for one in plan.people if one.person.staff_number in numbers]
+                title = room_title(item, plan.plan_id, 1)
+                made = await bench.client.channels.create(plan.bot_id, ids, title=title)
+                channel = str(made["channelId"])
+                body = {"title": title, "members": ids, "key": item.key, "bot_id": plan.bot_id, "step": key}
+                once = f"{other.stream}|room|{key}"
+                created = NewEvent(other.stream, "room.created", channel, body, once=once)
+                await other.end(key, "done", created, id=channel, without=[])
+
+            task = asyncio.create_task(slow())
+            result = await apply(bench, plan)
+            await task
+            assert result.complete, result
+            assert bench.sandbox is not None
+            titles = [one["title"] for one in truth_of(bench.sandbox)["rooms"] if item.title in one["title"]]
+            assert titles == [room_title(item, plan.plan_id, 1)]
+
+    asyncio.run(main())
+
+
+def test_of_two_rooms_built_at_once_the_second_is_left(home: Path) -> None:
+    async def main() -> None:
+        async with await bench_at(home) as bench:
+            roster = city()
+            await apply(bench, await plan_for(bench, roster))
+            plan = await plan_for(bench, roster, rooms="always")
+            key = f"room.create:{plan.rooms[0].key}"
+            one, two = Journal(bench.ledger, plan.plan_id), Journal(bench.ledger, plan.plan_id)
+            once = f"{one.stream}|room|{key}"
+            assert await one.intend(key) == 1
+            await two.refresh()
+            await two.end(key, "settled_absent")
+            assert await two.intend(key) == 2
+            await one.refresh()  # sees the other's attempt: its own outcome is still that of the first
+            await one.end(key, "done", NewEvent(one.stream, "room.created", "A", {}, once=once), id="A")
+            await two.end(key, "done", NewEvent(two.stream, "room.created", "B", {}, once=once), id="B")
+            later = Journal(bench.ledger, plan.plan_id)
+            await later.refresh()
+            for journal in (one, two, later):
+                assert journal.id(key) == "A"
+            assert two.in_doubt == later.in_doubt == {(key, 2)}
 
     asyncio.run(main())
