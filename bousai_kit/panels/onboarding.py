@@ -270,7 +270,7 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
             if self.secret_left:
                 missing.append("初期パスワードの元（秘密）の破棄")
                 return (
-                    "登録は完了です。配付資料を渡し終えたら手順 4 で秘密を破棄し、"
+                    "登録は完了です。全員に渡し終えたら手順 4 の「配付が済んだ（秘密を破棄）」を押し、"
                     "20_drill（訓練の実施）を開いてください。"
                 )
             return "登録は完了です。20_drill（訓練の実施）を開いてください。"
