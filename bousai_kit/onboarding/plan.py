@@ -28,7 +28,7 @@ from bousai_kit.onboarding.items import (
 from bousai_kit.onboarding.plan_file import plan_digest
 from bousai_kit.onboarding.posts import count_posts, deputies_in_doubt, posts_of
 from bousai_kit.onboarding.rooms import plan_rooms, wants_rooms
-from bousai_kit.onboarding.tenant_view import CONSOLE_WAY, Member, TenantView
+from bousai_kit.onboarding.tenant_view import CONSOLE_WAY, POST, Member, TenantView
 from bousai_kit.roster import Person, Roster, RosterUnit, require_ok
 from bousai_kit.roster.columns import key
 
@@ -43,7 +43,6 @@ _WIRE = {  # our field -> (attribute of the member, the vendor's name)
     "login_id": ("login_id", "email"),
     "phone": ("phone", "cellPhone"),
 }
-_POST = ("orgUnitId", "primary", "positionId", "isManager", "visible", "useTeamFeature")
 _NAMES = ("last_name", "first_name", "last_kana", "first_kana")
 
 
@@ -339,7 +338,7 @@ def clean_organizations(member: Member) -> list[dict[str, Any]]:
             **{key: entry[key] for key in ("domainId", "primary", "levelId") if key in entry},
             **({"email": entry["email"]} if entry.get("email") else {}),
             "orgUnits": [
-                {key: unit[key] for key in _POST if key in unit} for unit in entry.get("orgUnits") or ()
+                {key: unit[key] for key in POST if key in unit} for unit in entry.get("orgUnits") or ()
             ],
         }
         for entry in member.organizations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONSOLE_WAY",
     "KIT_GROUPS",
+    "POST",
     "Group",
     "Member",
     "Position",
@@ -37,6 +39,10 @@ CONSOLE_WAY = (
     "作れます。"
 )
 """What every sentence about a refused directory ends with; panels open that way where they see it."""
+
+POST = ("orgUnitId", "primary", "positionId", "isManager", "visible", "useTeamFeature")
+"""What may be written of a post in an org unit."""
+_ORGANIZATION = ("domainId", "primary", "levelId", "email")
 
 Json = dict[str, Any]
 
@@ -234,8 +240,21 @@ def see_member(user: Mapping[str, Any]) -> Member:
         suspended=bool(user.get("isSuspended")),
         suspended_reason=_text(user, "suspendedReason"),
         deleted=bool(user.get("isDeleted")),
-        organizations=tuple(user.get("organizations") or ()),
+        organizations=tuple(_slim(entry) for entry in user.get("organizations") or ()),
     )
+
+
+def _slim(entry: Mapping[str, Any]) -> Json:
+    """An organization entry with what is read of it or written back; of 30,000 the rest fills memory."""
+    seen = {name: entry[name] for name in _ORGANIZATION if name in entry}
+    posts = entry.get("orgUnits") or ()
+    seen["orgUnits"] = [{name: _once(post[name]) for name in POST if name in post} for post in posts]
+    return seen
+
+
+def _once(value: Any) -> Any:
+    """The same text once in memory: many people share a unit and a position."""
+    return sys.intern(value) if type(value) is str else value
 
 
 def see_unit(unit: Mapping[str, Any]) -> Unit:

@@ -14,8 +14,8 @@ from bousai_kit.errors import Issue, RosterError
 from bousai_kit.onboarding.bodies import build_update
 from bousai_kit.onboarding.estimate import estimate_s
 from bousai_kit.onboarding.groups import group_key
-from bousai_kit.onboarding.plan import FewLeavers, build_plan
-from bousai_kit.onboarding.tenant_view import Group, Member, Position, TenantView, Unit
+from bousai_kit.onboarding.plan import FewLeavers, build_plan, clean_organizations
+from bousai_kit.onboarding.tenant_view import Group, Member, Position, TenantView, Unit, see_member
 from bousai_kit.roster import Person, Roster, RosterUnit
 
 AT = datetime(2027, 1, 17, tzinfo=UTC)
@@ -340,3 +340,13 @@ def test_doing_what_the_plan_says_leaves_nothing_to_do(data: st.DataObject) -> N
         after.append(replace(seen, organizations=(seat,), deleted=False, **names))
     again = build_plan(roster(*wanted), view(*after))
     assert [item.action for item in again.people] == ["unchanged"] * 4
+
+
+def test_of_an_organization_only_what_is_read_or_written_back_is_kept() -> None:
+    seat = {"orgUnitId": "u1", "primary": True, "positionId": None, "visible": False, "orgUnitName": "課"}
+    entry = {"domainId": DOMAIN, "primary": True, "levelId": "v1", "email": "a@city", "levelName": "正規"}
+    seen = see_member({"userId": "m1", "organizations": [{**entry, "orgUnits": [seat]}, {"orgUnits": None}]})
+    del seat["orgUnitName"], entry["levelName"]
+    assert seen.organizations == ({**entry, "orgUnits": [seat]}, {"orgUnits": []})
+    assert clean_organizations(seen) == list(seen.organizations)
+    assert seen.primary_unit(DOMAIN) == ("u1", "")
