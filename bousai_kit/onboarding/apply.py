@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from bousai_kit.clock import in_thread
 from bousai_kit.errors import GuardError
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.carry import Carrier, Tell
@@ -146,7 +148,7 @@ async def apply_plan(
     await journal.refresh()  # after the view: whatever an apply did in it has its intent here
     _check_journal(plan, journal, digest)
     check_drift(plan, view, journal)
-    await asyncio.to_thread(keep_copy, plan, home)
+    await in_thread(clock, partial(keep_copy, plan, home))
     if journal.planned is None:
         await journal.plan(_about(plan, digest), list(_people(plan, journal.stream)))
         _check_journal(plan, journal, digest)
