@@ -364,6 +364,7 @@ STYLE = """<style>
   vertical-align:top}
 .bk .bk-table td.bk-n{text-align:right;font-variant-numeric:tabular-nums}
 .bk-table th{background:#f0f0f0}
+.bk-table thead th{white-space:nowrap}
 .jp-OutputArea-output:has(.bk-panel),.jp-OutputArea-child:has(.bk-panel),.jp-OutputArea:has(.bk-panel),
 .jp-Cell-outputWrapper:has(.bk-panel),.jp-Cell:has(.bk-panel),.bk-panel{overflow:visible!important}
 .bk-top{position:sticky;top:0;z-index:6;background:#fff;overflow:visible}
