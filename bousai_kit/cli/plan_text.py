@@ -30,7 +30,7 @@ def plan_lines(plan: Plan) -> list[str]:
 
 
 def plan_text(plan: Plan, out: Path | None) -> str:
-    from ..onboarding.items import LABELS
+    from ..onboarding.items import describe_change
     from ..onboarding.posts import KINDS, deputies_in_doubt, posts_of
 
     lines = [f"計画 {plan.plan_id}", *plan_lines(plan)]
@@ -41,13 +41,14 @@ def plan_text(plan: Plan, out: Path | None) -> str:
     for number, why in deputies_in_doubt(plan):
         lines.append(f"  代理の確認 職員番号 {number}：{why}")
     for item in plan.of("update")[:50]:
-        changed = "、".join(f"{LABELS[name]}「{old}」→「{new}」" for name, (old, new) in item.changes.items())
+        changed = "、".join(describe_change(name, pair) for name, pair in item.changes.items())
         lines.append(f"  変更 {item.person.row} 行目 職員番号 {item.person.staff_number}：{changed}")
     for item in plan.of("conflict"):
         lines.append(f"  競合 {item.person.row} 行目 職員番号 {item.person.staff_number}：{item.reason}")
     if out is not None:
         lines.append(
-            f"計画を {out} に保存しました。確認したら `bousai onboard apply {out}` を実行してください。"
+            f"計画を {out} に保存しました。氏名などの内容は `bousai onboard review {out} --out FILE.xlsx` で"
+            f"確かめ、`bousai onboard apply {out}` を実行してください。"
         )
     else:
         lines.append("実行するには --out PLAN.json を付けて計画を保存してください。")

@@ -10,7 +10,18 @@ from typing import Any
 
 from bousai_kit.roster import Person
 
-__all__ = ["LABELS", "GroupItem", "Leaver", "PersonItem", "Plan", "PositionItem", "RoomItem", "UnitItem"]
+__all__ = [
+    "LABELS",
+    "PRIVATE",
+    "GroupItem",
+    "Leaver",
+    "PersonItem",
+    "Plan",
+    "PositionItem",
+    "RoomItem",
+    "UnitItem",
+    "describe_change",
+]
 
 Changes = Mapping[str, tuple[str, str]]
 
@@ -29,6 +40,16 @@ LABELS: Mapping[str, str] = {
     "name": "名称",
     "parent": "上位組織",
 }
+
+PRIVATE = frozenset({"last_name", "first_name", "last_kana", "first_kana", "phone", "login_id"})
+"""Fields whose contents no screen, log or widget shows; the review file and the roster do."""
+
+
+def describe_change(name: str, pair: tuple[str, str]) -> str:
+    """Old → new of one field, for a screen that others may see or a log that may keep it."""
+    if name in PRIVATE:
+        return f"{LABELS[name]}（名簿のとおり）"
+    return f"{LABELS[name]}「{pair[0] or 'なし'}」→「{pair[1] or 'なし'}」"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -28,8 +28,6 @@ __all__ = [
     "stuck_table",
 ]
 
-_PRIVATE = {"last_name", "first_name", "last_kana", "first_kana", "phone", "login_id"}
-
 
 def check_table(checked: Check | None) -> str:
     """All problems of the roster."""
@@ -83,7 +81,7 @@ def counts_table(plan: Plan | None) -> str:
 
 def changes_table(plan: Plan | None) -> str:
     """What changes for whom; whose name changes to what stands in the roster."""
-    from bousai_kit.onboarding.items import LABELS
+    from bousai_kit.onboarding.items import describe_change
 
     if plan is None:
         return ""
@@ -91,7 +89,7 @@ def changes_table(plan: Plan | None) -> str:
     for item in plan.of("conflict"):
         rows.append((item.person.row, item.person.staff_number, "登録しません", item.reason))
     for item in plan.of("update"):
-        said = "、".join(_change(LABELS, name, pair) for name, pair in item.changes.items())
+        said = "、".join(describe_change(name, pair) for name, pair in item.changes.items())
         rows.append((item.person.row, item.person.staff_number, "変更", said))
     for leaver in plan.suspend:
         rows.append((None, leaver.staff_number or leaver.user_id, "一時停止", "名簿にない人"))
@@ -125,12 +123,6 @@ def posts_table(plan: Plan | None) -> str:
     )
     doubts = deputies_in_doubt(plan)
     return text + (table_html("代理順位の確認", ("職員番号", "理由"), doubts) if doubts else "")
-
-
-def _change(labels: Mapping[str, str], name: str, pair: tuple[str, str]) -> str:
-    if name in _PRIVATE:
-        return f"{labels[name]}（名簿のとおり）"
-    return f"{labels[name]}「{pair[0] or 'なし'}」→「{pair[1] or 'なし'}」"
 
 
 def result_table(result: ApplyResult | None) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bousai_kit.cli.plan_text import plan_text
 from bousai_kit.onboarding.plan import build_plan
 from bousai_kit.onboarding.plan_file import load_plan, save_plan
 from bousai_kit.onboarding.posts import Post, count_posts, deputies_in_doubt, posts_of
@@ -195,3 +196,12 @@ def test_the_second_person_reads_it_in_excel(tmp_path: Path) -> None:
     people_rows = list(review_sheets(plan)["人"][1])
     assert ("新規", 4, "S3", "𠮷 太郎3", "", "", "") in people_rows
     assert ("変更", 3, "S2", "試験 =1+1", "所属", "第一課（A1）", "第二課（A2）") in people_rows
+
+
+def test_the_terminal_shows_what_changes_and_nobody_s_name_or_login() -> None:
+    tenant = view(member(1, first_name="旧名", login_id="old1@city"), member(2))
+    people = roster(person(1, first_name="新名", login_id="new1@city"), person(2, orgunit_code="A2"))
+    text = plan_text(build_plan(people, tenant), None)
+    assert "職員番号 S1：ログインID（名簿のとおり）、名（名簿のとおり）" in text
+    assert "職員番号 S2：所属「第一課（A1）」→「第二課（A2）」" in text
+    assert not [word for word in ("旧名", "新名", "old1", "new1", "試験") if word in text]
