@@ -408,9 +408,10 @@ def hand_over(python, args):
     return child.wait()
 
 
-WAITING = (  # tests that mostly wait for processes of their own; the others mostly compute
+WAITING = (  # tests that mostly wait for processes of their own, and some that make both halves equally long
     "notebooks", "tests/browser", "tests/receiver",
     "tests/test_demo.py", "tests/test_doctor.py", "tests/test_lab.py", "tests/test_launcher.py",
+    "tests/doctor", "tests/latency", "tests/panels", "tests/roster",
 )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from tests.contract.hearing import act, kinds, settle, tap
 from tests.contract.paragraphs import paragraph
 from tests.sandbox.botlab import DOMAIN, SILENT, Lab, trial, uid
 
-QUIET = replace(SILENT, join_in_1to1=False)  # as the vendor announces it; today they come too, see below
 ISSUED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -35,7 +34,7 @@ def test_a_tap_in_a_talk_has_text_and_postback_and_no_channel() -> None:
             issued = datetime.fromisoformat(event["issuedTime"])
             assert abs(issued - at) < timedelta(seconds=1)
 
-    trial(test, choices=QUIET)
+    trial(test)
 
 
 @paragraph("2 §4.2")
@@ -51,7 +50,7 @@ def test_in_a_room_the_channel_is_named() -> None:
         assert postback["data"] == "bk1|d"
         assert set(postback) == {"type", "source", "issuedTime", "data"}
 
-    trial(test, choices=QUIET)
+    trial(test)
 
 
 @paragraph("2 §4.2")
@@ -63,7 +62,7 @@ def test_a_postback_in_a_talk_names_the_channel_or_not(named: bool) -> None:
         assert kinds(bench) == ["begin", "postback"], "no text follows"
         assert ("channelId" in bench.receiver.events[-1]["source"]) is named
 
-    trial(test, choices=replace(QUIET, postback_has_channel_in_1to1=named))
+    trial(test, choices=replace(SILENT, postback_has_channel_in_1to1=named))
 
 
 @paragraph("2 §4.2")
@@ -74,7 +73,7 @@ def test_each_tap_is_an_event_of_its_own() -> None:
         await settle(bench)
         assert kinds(bench) == ["begin", *["message"] * 3]
 
-    trial(test, choices=QUIET)
+    trial(test)
 
 
 @paragraph("2 §4.2")
@@ -89,7 +88,7 @@ def test_typed_text_has_no_postback_and_the_start_button_has() -> None:
         assert (start["content"]["type"], start["content"]["postback"]) == ("text", "start")
         assert said["content"] == {"type": "text", "text": "@防災訓練Bot 了解しました"}
 
-    trial(test, choices=QUIET)
+    trial(test)
 
 
 @paragraph("2 §4.2")
@@ -113,7 +112,7 @@ def test_contents_of_members(content: dict[str, Any], fields: set[str] | None) -
         else:
             assert set(heard) == fields
 
-    trial(test, choices=QUIET)
+    trial(test)
 
 
 @paragraph("2 §1.2")
@@ -133,7 +132,7 @@ def test_members_write_what_the_bot_lets_them() -> None:
             "text",
         ]
 
-    trial(test, choices=QUIET)
+    trial(test)
 
 
 # -- comings and goings -----------------------------------------------------------------------------
@@ -155,7 +154,7 @@ def test_a_talk_begins_with_the_first_message_and_ends_when_the_member_leaves() 
         assert first["source"] == end["source"] == again["source"]
         assert set(end["source"]) == {"userId", "channelId", "domainId"}
 
-    trial(test, choices=QUIET)
+    trial(test)
 
 
 @paragraph("2 §4.2")
@@ -186,7 +185,7 @@ def test_rooms_tell_of_comings_and_goings() -> None:
         assert "members" not in join
         assert "members" not in leave
 
-    trial(test, choices=QUIET)
+    trial(test)
 
 
 @paragraph("2 §4.2")
@@ -207,7 +206,7 @@ def test_members_make_rooms_with_the_bot_and_bring_others_in() -> None:
         again = await bench.admin("POST", "/staff/room", {"user": uid(1), "members": [uid(2)]})
         assert again.status_code == 404
 
-    trial(test, choices=QUIET)
+    trial(test)
 
 
 @paragraph("2 §4.2")
@@ -236,7 +235,7 @@ def test_a_group_s_room_follows_the_group() -> None:
         assert set(bench.receiver.events[1]["members"]) == {uid(3), uid(4)}
         assert [event["members"] for event in bench.receiver.of("left")] == [[uid(2)], [uid(4)]]
 
-    trial(test, choices=QUIET)
+    trial(test)
 
 
 @paragraph("2 §4.2")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 
 from tests.contract.contents import unlimited
 from tests.contract.paragraphs import paragraph
-from tests.sandbox.botlab import DOMAIN, SILENT, Lab, trial, uid
+from tests.sandbox.botlab import DOMAIN, Lab, trial, uid
 
 TEXT = {"content": {"type": "text", "text": "【訓練】"}}
 
@@ -257,7 +256,7 @@ def test_a_room_for_one_is_the_talk_with_that_member() -> None:
         channels = {message["channel"] for message in (await truth(bench))["messages"]}
         assert channels == {room}
 
-    trial(test, choices=replace(SILENT, join_in_1to1=False))
+    trial(test)
 
 
 async def truth(bench: Lab) -> Any:

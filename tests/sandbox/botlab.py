@@ -31,7 +31,8 @@ from bousai_kit.sandbox.tenant import Tenant
 
 START = datetime(2027, 1, 17, tzinfo=UTC)
 DOMAIN = 10000001
-SILENT = Choices(people_answer=False, serial_service_s=0.0)
+# no `join`/`joined` in talks, as the vendor announces it; `test_join_in_a_talk_is_announced_to_stop` has both
+SILENT = Choices(people_answer=False, serial_service_s=0.0, join_in_1to1=False)
 
 
 @lru_cache(maxsize=1)

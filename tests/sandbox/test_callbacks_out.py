@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import httpx
 import pytest
 
 from bousai_kit.sandbox.callbacks_out import signature
-from bousai_kit.sandbox.choices import Choices
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from tests.sandbox.botlab import SILENT, Lab, lab, trial, uid
 
@@ -120,9 +120,8 @@ def test_faults_strike_callbacks(kind: str, count: int, bad: int) -> None:
 
 def test_what_was_due_when_it_stopped_is_posted_by_the_next_one(tmp_path: Path) -> None:
     async def first() -> None:
-        async with lab(
-            2, path=tmp_path / "t.db", choices=Choices(people_answer=False, callback_lag_s=30.0)
-        ) as bench:
+        late = replace(SILENT, callback_lag_s=30.0)
+        async with lab(2, path=tmp_path / "t.db", choices=late) as bench:
             await tap(bench)
             assert bench.receiver.events == []
 
