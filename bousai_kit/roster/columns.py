@@ -12,12 +12,19 @@ __all__ = ["ROSTER", "UNITS", "Column", "Match", "header_key", "key", "match", "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: our name, the file's name, others that mean the same."""
+    """One column: our name, the file's name, others that mean the same.
+
+    Attributes
+    ----------
+    if_used : bool
+        Written only where some row has a value: not every city knows it.
+    """
 
     field: str
     title: str
     required: bool = False
     others: tuple[str, ...] = ()
+    if_used: bool = False
 
 
 ROSTER: tuple[Column, ...] = (
@@ -40,6 +47,7 @@ ROSTER: tuple[Column, ...] = (
     Column("orgunit_code", "所属コード", True, ("組織コード", "部署コード", "org_unit_code")),
     Column("orgunit_name", "所属名", False, ("所属", "組織名", "部署名", "部署", "org_unit_name", "orgunit")),
     Column("position", "役職", False, ("役職名", "職名")),
+    Column("level", "職級", False, ("職級名", "level_name"), if_used=True),
     Column(
         "hq_role", "本部役割", False, ("本部の役割", "災害対策本部役割", "災対本部役割", "headquarters_role")
     ),

@@ -23,7 +23,7 @@ __all__ = ["RosterTable", "open_roster_table"]
 
 LONGEST_CELL = 32_767  # characters, what Excel takes
 MOST_ROWS = 200_000
-_ALONE = frozenset({"note", "private_email", "position", "last_kana", "first_kana"})
+_ALONE = frozenset({"note", "private_email", "position", "level", "last_kana", "first_kana"})
 """Fields that no other row is compared by."""
 
 _Cell = tuple[int, int, str, str]  # row number, place, before, after

@@ -20,6 +20,7 @@ _SELECTABLE = (
     "login_id",
     "staff_number",
     "position",
+    "level",
     "orgunit_code",
 )
 
@@ -52,6 +53,7 @@ class Person:
     orgunit_code: str = ""
     orgunit_name: str = ""
     position: str = ""
+    level: str = ""
     hq_role: str = ""
     ward: str = ""
     bureau: str = ""
@@ -130,9 +132,9 @@ class Roster:
         Parameters
         ----------
         selectors : "all", mapping or sequence of mappings
-            ``hq_role``, ``ward``, ``bureau``, ``device_os``, ``login_id``, ``staff_number``, ``position`` or
-            ``orgunit_code``, each with a value or a list of values. Keys of one mapping must all fit; of
-            several mappings any.
+            ``hq_role``, ``ward``, ``bureau``, ``device_os``, ``login_id``, ``staff_number``, ``position``,
+            ``level`` or ``orgunit_code``, each with a value or a list of values. Keys of one mapping must all
+            fit; of several mappings any.
 
         Raises
         ------
@@ -201,8 +203,13 @@ def require_ok(roster: Roster) -> Roster:
 def roster_rows(roster: Roster) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Japanese header and rows as in the sample file, unknown columns behind, to write the roster again."""
     extras = tuple(dict.fromkeys(name for person in roster.people for name in person.extra))
-    fields = tuple(column.field for column in ROSTER)
-    header = (*(column.title for column in ROSTER), *extras)
+    columns = [
+        column
+        for column in ROSTER
+        if not column.if_used or any(getattr(person, column.field) for person in roster.people)
+    ]
+    fields = tuple(column.field for column in columns)
+    header = (*(column.title for column in columns), *extras)
     rows = [
         (
             *(_shown(getattr(person, name)) for name in fields),

@@ -41,7 +41,7 @@ _DATE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}")
 _POWER = re.compile(r"\d(?:\.\d+)?[Ee]\+?\d+")
 _RETYPE = "列を「文字列」にして入力し直してください。"
 _UNSEEN = "目に見えない文字があります。入力し直してください。"
-_SENT = ("last_name", "first_name", "position")  # what LINE WORKS gets; it refuses control characters
+_SENT = ("last_name", "first_name", "position", "level")  # LINE WORKS refuses control characters
 _ORDER = re.compile(r"[0-9]{1,6}")
 _DEVICES = {
     "ios": "iOS",
@@ -58,7 +58,7 @@ _DEVICES = {
 
 def person_of(row: int, values: list[str], extra: Mapping[str, str], report: Report) -> Person:
     """Make a person of cells in the order of `columns.ROSTER`, widths mended, and check each by itself."""
-    (staff, last, first, last_kana, first_kana, login, code, unit, position, *rest) = values
+    (staff, last, first, last_kana, first_kana, login, code, unit, position, level, *rest) = values
     hq_role, ward, bureau, order, deputy_for, device, phone, private_email, note = rest
     if not (_STAFF.fullmatch(staff)):
         _check_staff(row, staff, report)
@@ -79,6 +79,7 @@ def person_of(row: int, values: list[str], extra: Mapping[str, str], report: Rep
             _check_changed(row, name, value, report)
     for name, value in (
         ("position", position),
+        ("level", level),
         ("orgunit_name", unit),
         ("hq_role", hq_role),
         ("ward", ward),
@@ -86,10 +87,9 @@ def person_of(row: int, values: list[str], extra: Mapping[str, str], report: Rep
     ):
         if value and (value == "0" or not value.isalnum()):
             _check_text(row, name, value, report)
-    if len(position) > 100:
-        report.error(
-            row, "position", f"役職は 100 文字までです（{len(position):,} 文字）。短くしてください。"
-        )
+    for name, label, value in (("position", "役職", position), ("level", "職級", level)):
+        if len(value) > 100:
+            report.error(row, name, f"{label}は 100 文字までです（{len(value):,} 文字）。短くしてください。")
     if phone and not _PHONE.fullmatch(phone):
         phone = _check_phone(row, phone, report)
     elif phone and _BARE_PHONE.fullmatch(phone.replace("-", "")):
@@ -111,6 +111,7 @@ def person_of(row: int, values: list[str], extra: Mapping[str, str], report: Rep
         orgunit_code=code,
         orgunit_name=unit,
         position=position,
+        level=level,
         hq_role=hq_role,
         ward=ward,
         bureau=bureau,

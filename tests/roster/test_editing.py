@@ -25,12 +25,13 @@ from bousai_kit.tables import csv_bytes, read_table
 from tests.roster.conftest import good
 
 NOON = datetime(2027, 4, 1, 9, 15)
-HEADER = [column.title for column in ROSTER]
+USUAL = [column for column in ROSTER if not column.if_used]
+HEADER = [column.title for column in USUAL]
 LAST, FIRST, LOGIN, NOTE = 1, 2, 5, 17
 
 
 def rows(count: int = 3, **changes: str) -> list[list[str]]:
-    return [[good(n, **changes).get(column.field, "") for column in ROSTER] for n in range(1, count + 1)]
+    return [[good(n, **changes).get(column.field, "") for column in USUAL] for n in range(1, count + 1)]
 
 
 def text_of(table: list[list[str]], end: str = "\r\n") -> str:

@@ -285,6 +285,7 @@ def test_private_addresses(make: Make, address: str, severity: str, kept: str) -
         ("orgunit_code", "K" * 100, "K" * 101),
         ("orgunit_name", "名" * 100, "名" * 101),
         ("position", "長" * 100, "長" * 101),
+        ("level", "級" * 100, "級" * 101),
         ("phone", "0" * 100, "0" * 101),
     ],
 )

@@ -74,7 +74,8 @@ def test_no_two_columns_share_a_name() -> None:
 
 def test_the_order_of_columns_changes_nothing(tmp_path: Path, make: Make) -> None:
     first = make(
-        {"deputy_order": "2", "deputy_for": "000002", "note": "x"}, {"ward": "北区", "hq_role": "区本部長"}
+        {"deputy_order": "2", "deputy_for": "000002", "note": "x"},
+        {"ward": "北区", "hq_role": "区本部長", "level": "部長級"},
     )
     header, rows = roster_rows(first)
     order = list(range(len(header)))
@@ -240,6 +241,7 @@ PEOPLE = st.lists(
         last_kana=st.text(st.sampled_from("アイウヴャッー・"), max_size=4),
         login_id=st.from_regex(r"[a-z]{2,8}@city-demo", fullmatch=True),
         orgunit_code=st.text(st.sampled_from("AB12-"), min_size=1, max_size=4),
+        level=st.sampled_from(["", "", "部長級", "７級"]),
         deputy_order=st.none() | st.integers(1, 9),
         device_os=st.sampled_from(["iOS", "Android", "なし", ""]),
         phone=st.just("") | st.from_regex(r"\+81-[0-9]{1,4}", fullmatch=True),
