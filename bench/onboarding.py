@@ -89,8 +89,8 @@ async def of_200(folder: Path) -> Numbers:
         for latency in (0.0, 0.05, 0.1):
             home = folder / f"{rooms}{latency}"
             async with await bench_at(home) as bench:
-                plan = build_plan(sample_roster(200), await tenant_on(bench), rooms=rooms)
                 bench.sandbox.latency_s = latency  # type: ignore[union-attr]
+                plan = build_plan(sample_roster(200), await tenant_on(bench), rooms=rooms)
                 began = time.process_time()
                 result = await apply_on(bench, plan)
                 name = f"of200_rooms_{rooms}"

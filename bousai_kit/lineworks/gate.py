@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from bousai_kit.clock import Clock
@@ -18,6 +19,9 @@ from bousai_kit.lineworks.pacing import Concurrency, Limits, Pacer, known_gap_s,
 __all__ = ["Gate", "Pass", "Turns"]
 
 _EPSILON_S = 0.001
+_SURE_AFTER = 4  # answers say how long the way is
+_LATELY = 50  # so many answers back: a machine may be carried to another network
+_LONGEST_TRIP_S = 0.25
 
 
 @dataclass(slots=True)
@@ -58,6 +62,20 @@ class Gate:
         self._pump_soon: asyncio.Handle | None = None
         self._timer: asyncio.Task[None] | None = None
         self._timer_at = float("inf")
+        self._trips: deque[float] = deque(maxlen=_LATELY)
+        self._too_fast = False
+
+    def trip_s(self) -> float:
+        """How long the way to the server and back surely takes, by the quickest answers lately; 0 at first.
+
+        Who has to leave a second between two requests *there* may wait so much less *here* after an answer:
+        it has been under way for some of that second, and the next request will be for the rest of it. Once
+        such a request was refused all the same, nothing is reckoned with any more.
+        """
+        if self._too_fast or len(self._trips) < _SURE_AFTER:
+            return 0.0
+        quickest = sorted(self._trips)[:_SURE_AFTER]
+        return max(0.0, min(_LONGEST_TRIP_S, 2 * quickest[0] - quickest[-1]))  # less, the less steady it is
 
     def pacer(self, operation: str) -> Pacer:
         """The budget of an operation."""
@@ -99,7 +117,13 @@ class Gate:
     def leave(self, entry: Pass, limits: Limits) -> None:
         """An answer other than 429 came."""
         now = self._clock.monotonic()
-        entry.lane.pacer.answered(entry.ticket, now, limits)
+        pacer = entry.lane.pacer
+        sent = pacer.left_at(entry.ticket)
+        if sent is not None:
+            self._trips.append(now - sent)
+        if pacer.gap_s:
+            pacer.trip_s = self.trip_s()
+        pacer.answered(entry.ticket, now, limits)
         self.concurrency.quiet(now)
         self._out()
 
@@ -108,6 +132,7 @@ class Gate:
         now = self._clock.monotonic()
         if limits.remaining:
             self.concurrency.pushed_back(now)
+        self._too_fast = self._too_fast or entry.lane.pacer.gap_s > 0
         wait = entry.lane.pacer.refused(entry.ticket, now, limits)
         self._out()
         return wait
@@ -194,10 +219,13 @@ class Turns:
     ----------
     clock : Clock
         For the rests.
+    trip_s : callable, optional
+        From `Gate`: so much of a rest after an answer is spent on the way.
     """
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, trip_s: Callable[[], float] = float) -> None:
         self._clock = clock
+        self._trip_s = trip_s
         self._turns: dict[Hashable, _Turn] = {}
         self._ended: dict[Hashable, float] = {}
 
@@ -219,11 +247,13 @@ class Turns:
                         await self._clock.sleep(wait + _EPSILON_S)
             for key in sorted(set(keys), key=repr):  # one order for all
                 await stack.enter_async_context(self._one(key))
+            trip_s = 0.0
             try:
                 yield
+                trip_s = self._trip_s()
             finally:
                 if rest_s:
-                    self._ended[rest_key] = self._clock.monotonic()
+                    self._ended[rest_key] = self._clock.monotonic() - trip_s
 
     @contextlib.asynccontextmanager
     async def _one(self, key: Hashable) -> AsyncIterator[None]:

@@ -128,7 +128,7 @@ class Pacer:
     window_s : float
         Length of the window in seconds.
     gap_s : float
-        Seconds from the end of one request to the next.
+        Seconds from the end of one request to the next, there.
 
     Notes
     -----
@@ -139,6 +139,7 @@ class Pacer:
     def __init__(self, limit: int = DEFAULT_LIMIT, *, window_s: float = WINDOW_S, gap_s: float = 0.0) -> None:
         self.window_s = window_s
         self.gap_s = gap_s
+        self.trip_s = 0.0  # the way there and back takes so long at least
         self.shapes = Shapes(limit, window_s)
         self.blocked_until = -_NEVER
         self._out: dict[int, float] = {}
@@ -190,6 +191,10 @@ class Pacer:
         if self._credit < 1.0:
             at = max(at, now + (1.0 - self._credit) / self._half_rate())
         return at
+
+    def left_at(self, ticket: int) -> float | None:
+        """When a request left that has not ended."""
+        return self._out.get(ticket)
 
     @property
     def left(self) -> int | None:
@@ -255,6 +260,7 @@ class Pacer:
         del self._out[ticket]
         self._bold.discard(ticket)
         self._note(sent, now)
+        self._ended = now - self.trip_s  # of an answer it is known that it was on its way
         if self._safe is not None:
             self._safe = max(self._safe, self.shapes.counted())
             if self._safe >= self.limit:

@@ -28,7 +28,7 @@ class Shared:
     def __init__(self, *, clock: Clock) -> None:
         self.clock = clock
         self.gate = Gate(clock=clock)
-        self.turns = Turns(clock=clock)
+        self.turns = Turns(clock=clock, trip_s=self.gate.trip_s)
         self.memory = RefusalMemory()
         self.names = MemberNames()
         self.purse = Purse()

@@ -373,6 +373,40 @@ def test_turns_exclude_by_key_and_rest() -> None:
     assert not turns._turns  # nothing is kept of keys that nobody holds
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_second_apart_is_counted_at_the_server_and_not_a_way_longer(refused: bool) -> None:
+    """Org-unit writes: the way there and back is no part of the second, however unsteady it is."""
+    clock, chance = VirtualClock(START), random.Random(5)
+    gate = Gate(clock=clock)
+    turns = Turns(clock=clock, trip_s=gate.trip_s)
+    there: list[tuple[float, float]] = []
+
+    async def one(operation: str, rest_s: float, number: int) -> None:
+        async with turns.hold(["units"] if rest_s else [], rest_s=rest_s, rest_key="units"):
+            entry = await gate.enter(operation, priority=0, order=number)
+            await clock.sleep(0.05 + chance.expovariate(100))
+            if rest_s:
+                there.append((clock.monotonic(), clock.monotonic() + 0.03))
+                await clock.sleep(0.03)
+            await clock.sleep(0.05 + chance.expovariate(100))
+            if refused and rest_s and number == 20:
+                gate.leave_refused(entry, Limits(240, 200, 1.0))
+            else:
+                gate.leave(entry, Limits())
+
+    async def main() -> None:
+        for number in range(12):
+            await one("users.list", 0.0, number)
+        for number in range(12, 112):
+            await one("orgunits.create", 1.0, number)
+
+    asyncio.run(main())
+    gaps = [later - earlier for (earlier, _), (later, _) in pairwise(there)]
+    assert min(gaps) >= 1.0
+    assert min(later - ended for (_, ended), (later, _) in pairwise(there)) > 0.98  # GUARD_S less: unsteady
+    assert (sum(gaps) / len(gaps) < 1.1) is not refused  # 1.17 when counted here
+
+
 def test_turns_survive_cancellation_and_do_not_lock_each_other_up() -> None:
     clock = VirtualClock(START)
     turns = Turns(clock=clock)

@@ -296,7 +296,7 @@ def test_names_learned_by_any_client_of_the_domain_count_for_all() -> None:
         )
         assert wire.peak == 2  # a member and an org unit
         gone = [seen.at for seen in wire.seen if "orgunits" in seen.target]
-        assert gone[1] - gone[0] >= 1.5  # answered, and a second
+        assert gone[1] - gone[0] >= 1.25  # a second between them there, and what is not known to be the way
         assert three[0].gate is three[1].gate is three[2].gate
         assert len(wire.token_forms) == 2, "other scopes, another token"
         for client in three:
