@@ -66,7 +66,9 @@ async def tenant_on(bench: Workbench) -> TenantView:
 
     bot_id = bench.bot_id if bench.sandbox is not None else bench.settings.bot_id
     with _or_by_console():
-        return await read_tenant(bench.client, domain_id=bench.domain_id, ledger=bench.ledger, bot_id=bot_id)
+        return await read_tenant(
+            bench.client, domain_id=bench.domain_id, ledger=bench.ledger, bot_id=bot_id, home=bench.home
+        )
 
 
 async def status_on(bench: Workbench, roster: Roster | None = None, *, auth: bool = True) -> Status:

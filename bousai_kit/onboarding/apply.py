@@ -16,7 +16,7 @@ from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.carry import Carrier, Tell
 from bousai_kit.onboarding.drift import check_drift
 from bousai_kit.onboarding.estimate import phase_s
-from bousai_kit.onboarding.items import Plan
+from bousai_kit.onboarding.items import REJECTED, Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.passwords import PlanSecret
 from bousai_kit.onboarding.plan_file import content_digest, keep_copy, write_private
@@ -144,7 +144,9 @@ async def apply_plan(
     new_secret = _check_secret(plan, journal, secret)
     if tell is not None:
         tell(0, 0, "テナントの状態を確認しています…")
-    view = await read_tenant(client, domain_id=domain_id, ledger=ledger, bot_id=plan.bot_id)
+    view = await read_tenant(
+        client, domain_id=domain_id, ledger=ledger, bot_id=plan.bot_id, home=home, apply_id=plan.plan_id
+    )
     await journal.refresh()  # after the view: whatever an apply did in it has its intent here
     _check_journal(plan, journal, digest)
     check_drift(plan, view, journal)
@@ -282,7 +284,7 @@ def _write_rejects(plan: Plan, carrier: Carrier, path: Path) -> Path | None:
         if entry["staff_number"]:
             reasons[entry["staff_number"]] = entry["reason"]
     people = [
-        replace(item.person, extra=MappingProxyType({**item.person.extra, "登録できない理由": reason}))
+        replace(item.person, extra=MappingProxyType({**item.person.extra, REJECTED: reason}))
         for item in plan.people
         if (reason := reasons.get(item.person.staff_number)) is not None
     ]

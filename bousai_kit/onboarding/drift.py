@@ -52,7 +52,8 @@ def find_drift(plan: Plan, view: TenantView, journal: Journal) -> Iterator[str]:
     """What differs from what the plan saw."""
     people = tuple(item.person for item in plan.people)
     units = tuple(RosterUnit(one.code, one.name, one.parent_code, one.order) for one in plan.units)
-    now = diff(people, units, view, leavers=plan.leavers)
+    held = {item.person.staff_number: item.reason for item in plan.of("conflict")}  # nothing is written
+    now = diff(people, units, view, leavers=plan.leavers, held=held)
     for was, found in zip(plan.units, now.units, strict=True):
         if _unit_drifted(was, found, journal):
             yield f"組織 {was.code}"

@@ -1,4 +1,4 @@
-"""What a plan consists of: one item a person, org unit, position and group, and what is to become of it."""
+"""What a plan consists of: one item a person, unit, level, position and group, and what is to become of it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from bousai_kit.roster import Person
 __all__ = [
     "LABELS",
     "PRIVATE",
+    "REJECTED",
+    "STAYS",
     "GroupItem",
     "Leaver",
+    "LevelItem",
     "PersonItem",
     "Plan",
     "PositionItem",
@@ -36,6 +39,7 @@ LABELS: Mapping[str, str] = {
     "first_kana": "名カナ",
     "orgunit": "所属",
     "position": "役職",
+    "level": "職級",
     "phone": "携帯電話",
     "name": "名称",
     "parent": "上位組織",
@@ -43,6 +47,17 @@ LABELS: Mapping[str, str] = {
 
 PRIVATE = frozenset({"last_name", "first_name", "last_kana", "first_kana", "phone", "login_id"})
 """Fields whose contents no screen, log or widget shows; the review file and the roster do."""
+
+
+REJECTED = "登録できない理由"
+"""Column of the file of rejected rows: a roster with it holds a part of the people."""
+
+STAYS: Mapping[str, str] = {
+    "pending": "登録待ちのため一時停止できない",
+    "administrator": "管理者のためそのまま残る",
+    "kept": "名簿になく、そのまま残る",
+}
+"""Why somebody who is not in the roster stays, by the `reason` of a `Leaver`."""
 
 
 def describe_change(name: str, pair: tuple[str, str]) -> str:
@@ -70,6 +85,8 @@ class PersonItem:
         The tenant's own words for what is changed, so that it can be taken back.
     reason : str
         Why it is a conflict, or a remark.
+    unit_before : tuple of (str, str) or ()
+        Name and code of the unit that somebody leaves who changes units.
     """
 
     action: str
@@ -78,6 +95,7 @@ class PersonItem:
     changes: Changes = field(default_factory=dict)
     before: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
+    unit_before: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<PersonItem {self.action} {self.person.staff_number}>"
@@ -85,7 +103,10 @@ class PersonItem:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Leaver:
-    """A member who is not in the roster and is to be suspended, and the post that becomes free."""
+    """A member who is not in the roster and is to be suspended, and the post that becomes free.
+
+    With a `reason` (a key of `STAYS`): one who stays for it.
+    """
 
     user_id: str
     login_id: str
@@ -94,6 +115,7 @@ class Leaver:
     unit: str = ""
     position: str = ""
     unit_code: str = ""
+    reason: str = ""
 
     def __repr__(self) -> str:
         return f"<Leaver {self.user_id}>"
@@ -101,7 +123,13 @@ class Leaver:
 
 @dataclass(frozen=True, slots=True)
 class UnitItem:
-    """One org unit: ``create``, ``update`` or ``unchanged``."""
+    """One org unit: ``create``, ``update`` or ``unchanged``.
+
+    Attributes
+    ----------
+    before : mapping
+        Of one that moves: the ``parent`` under which it was (id, "": none) and its ``order`` there.
+    """
 
     action: str
     code: str
@@ -110,6 +138,7 @@ class UnitItem:
     order: int = 1
     unit_id: str = ""
     changes: Changes = field(default_factory=dict)
+    before: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +149,33 @@ class PositionItem:
     name: str
     order: int = 1
     position_id: str = ""
+
+    @property
+    def id(self) -> str:
+        """Of the position that there is, "" for a new one."""
+        return self.position_id
+
+
+@dataclass(frozen=True, slots=True)
+class LevelItem:
+    """One level: ``create`` or ``unchanged``.
+
+    Attributes
+    ----------
+    executive : bool
+        Whether a new one is for executives (the API wants it said): never, for a roster does not know.
+    """
+
+    action: str
+    name: str
+    order: int = 1
+    level_id: str = ""
+    executive: bool = False
+
+    @property
+    def id(self) -> str:
+        """Of the level that there is, "" for a new one."""
+        return self.level_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +238,15 @@ class Plan:
     roster_sha256 : str
     leavers : str
         ``keep`` or ``suspend``.
-    people, suspend, units, positions, groups, rooms : tuple
+    people, suspend, units, levels, positions, groups, rooms : tuple
     bot_id : int
         Whose rooms they are; 0: no rooms.
     masters : tuple of str
         User ids of the administrators who become masters of new groups.
     left_alone : int
         Members of the tenant who are not in the roster and stay as they are.
+    stay : tuple of Leaver
+        Those of them whose posts the plan is about, with the reason.
     posts : mapping of str to int
         How many posts are filled, handed over, vacated, unchanged (`posts.posts_of` says which).
     notes : tuple of str
@@ -215,10 +273,12 @@ class Plan:
     people: tuple[PersonItem, ...] = ()
     suspend: tuple[Leaver, ...] = ()
     units: tuple[UnitItem, ...] = ()
+    levels: tuple[LevelItem, ...] = ()
     positions: tuple[PositionItem, ...] = ()
     groups: tuple[GroupItem, ...] = ()
     masters: tuple[str, ...] = ()
     left_alone: int = 0
+    stay: tuple[Leaver, ...] = ()
     rooms: tuple[RoomItem, ...] = ()
     bot_id: int = 0
     posts: Mapping[str, int] = field(default_factory=dict)
@@ -286,7 +346,7 @@ class Plan:
     @property
     def nothing_to_do(self) -> bool:
         """The tenant is already as the roster wants it."""
-        actions = {one.action for one in self.units} | {one.action for one in self.positions}
+        actions = {one.action for one in (*self.units, *self.levels, *self.positions)}
         actions |= {one.action for one in self.groups} | {one.action for one in self.rooms}
         return not (actions - {"unchanged"} or self.suspend or self.count("create") or self.count("update"))
 
@@ -299,7 +359,10 @@ class Plan:
             "left_alone": self.left_alone,
             "conflict": self.count("conflict"),
             "orgunits": _counted(self.units),
-            "positions": {"create": 0, "unchanged": 0} | Counter(one.action for one in self.positions),
+            **{
+                name: {"create": 0, "unchanged": 0} | Counter(one.action for one in titles)
+                for name, titles in (("levels", self.levels), ("positions", self.positions))
+            },
             "groups": _counted(self.groups),
             "rooms": dict.fromkeys(("create", "rebuild", "unchanged", "leave"), 0)
             | Counter(one.action for one in self.rooms),

@@ -1,41 +1,45 @@
 """Roster against tenant: what would have to be done. Pure: nothing here reads, waits or sends.
 
 Nobody is deleted. Members who are not in the roster are left alone unless leavers are to be suspended;
-administrators never are. A blank cell says nothing and changes nothing, but for 役職 in a roster that has
-any. The private address stays in the roster: with ADMIN passwords no mail goes out and nobody needs it.
+administrators never are. A blank cell says nothing and changes nothing, but for 役職 and 職級 in a roster that
+has any (each by itself). The private address stays in the roster: with ADMIN passwords no mail goes out and nobody needs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from bousai_kit.errors import GuardError
 from bousai_kit.onboarding.bulk import collecting_later
 from bousai_kit.onboarding.estimate import count_calls, estimate_s
 from bousai_kit.onboarding.groups import plan_groups
-from bousai_kit.onboarding.items import (
-    LABELS,
-    GroupItem,
-    Leaver,
-    PersonItem,
-    Plan,
-    PositionItem,
-    RoomItem,
-    UnitItem,
-)
+from bousai_kit.onboarding.items import LABELS, REJECTED, PersonItem, Plan, UnitItem
+from bousai_kit.onboarding.leavers import find_leavers
 from bousai_kit.onboarding.plan_file import plan_digest
-from bousai_kit.onboarding.posts import count_posts, deputies_in_doubt, posts_of
+from bousai_kit.onboarding.plan_notes import notes_of_diff, notes_of_plan
+from bousai_kit.onboarding.posts import count_posts, posts_of
 from bousai_kit.onboarding.rooms import plan_rooms, wants_rooms
-from bousai_kit.onboarding.tenant_view import CONSOLE_WAY, POST, Member, TenantView
+from bousai_kit.onboarding.tenant_view import POST, Member, TenantView
+from bousai_kit.onboarding.titles import KINDS, plan_titles
+from bousai_kit.onboarding.unsettled import held_rows
 from bousai_kit.roster import Person, Roster, RosterUnit, require_ok
 from bousai_kit.roster.columns import key
 
-__all__ = ["LABELS", "FewLeavers", "Plan", "build_plan", "clean_organizations", "diff", "values_before"]
+__all__ = [
+    "LABELS",
+    "FewLeavers",
+    "PartOfRoster",
+    "Plan",
+    "build_plan",
+    "clean_organizations",
+    "diff",
+    "values_before",
+]
 
 FEW, FEW_RATE = 10, 0.05
-FREE_PLAN = 60
 
 _WIRE = {  # our field -> (attribute of the member, the vendor's name)
     "external_key": ("key", "userExternalKey"),
@@ -56,6 +60,24 @@ class FewLeavers(GuardError):
             hint=f"名簿に漏れがないか確かめ、正しければ --max-leavers {leavers} を付けてください。",
         )
         self.leavers = leavers
+
+
+class PartOfRoster(GuardError):
+    """Leavers were to be suspended by a roster that holds a part of the people only."""
+
+    def __init__(self, *, rejected: bool) -> None:
+        if rejected:
+            super().__init__(
+                f"この名簿には「{REJECTED}」の列があります。登録できなかった行だけのファイルで、"
+                "名簿にない人を一時停止すると、ほかの全員が止まります。",
+                hint="名簿にない人はそのまま（--leavers keep）にして計画を作ってください。"
+                f"全員の名簿なら、「{REJECTED}」の列を消してください。",
+            )
+        else:
+            super().__init__(
+                "名簿に一人もいません。名簿にない人を一時停止すると、全員が止まります。",
+                hint="名簿のファイルとシートを確かめてください。",
+            )
 
 
 @collecting_later()
@@ -98,16 +120,24 @@ def build_plan(
         The roster has errors.
     FewLeavers
         Too many leavers.
+    PartOfRoster
+        Leavers are to be suspended, and the roster holds the rejected rows of an apply, or nobody.
     """
     require_ok(roster)
     if leavers not in ("keep", "suspend"):
         raise ValueError("leavers is keep or suspend")
     if passwords not in ("admin", "member"):
         raise ValueError("passwords is admin or member")
-    with_rooms = bool(view.bot_id) and wants_rooms(
-        rooms, people=len(roster.people), per_minute=view.per_minute, built=view.rooms
+    rejected = any(REJECTED in person.extra for person in roster.people[:1])
+    if leavers == "suspend" and (rejected or not roster.people):
+        raise PartOfRoster(rejected=rejected)
+    with_rooms = (
+        bool(view.bot_id)
+        and wants_rooms(rooms, people=len(roster.people), per_minute=view.per_minute, built=view.rooms)
+        and not rejected  # their members would be these few
     )
-    plan = diff(roster.people, roster.units, view, leavers=leavers, with_rooms=with_rooms)
+    held = held_rows((one for one in roster.people if not view.shows(one)), view.unsettled)
+    plan = diff(roster.people, roster.units, view, leavers=leavers, with_rooms=with_rooms, held=held)
     if leavers == "suspend":
         members = sum(not member.deleted for member in view.members)
         allowed = min(FEW, int(members * FEW_RATE)) if max_leavers is None else max_leavers
@@ -115,13 +145,11 @@ def build_plan(
             raise FewLeavers(len(plan.suspend), allowed)
     calls = count_calls(plan)
     reading = max(1, view.requests)
-    doubts = len(deputies_in_doubt(plan))
-    said = f"代理対象の人が動くため、{doubts:,} 名の代理順位を確かめてください。"
     plan = replace(plan, passwords=passwords)
     plan = replace(
         plan,
         posts=count_posts(posts_of(plan)),
-        notes=(*plan.password_notes(), *plan.notes, *([said] if doubts else [])),
+        notes=(*plan.password_notes(), *plan.notes, *notes_of_plan(plan, view)),
         roster_sha256=roster.sha256,
         calls=sum(calls.values()) + reading,
         eta_s=estimate_s(calls, reading=reading, per_minute=view.per_minute, limits=limits or {}),
@@ -137,14 +165,17 @@ def diff(
     *,
     leavers: str = "keep",
     with_rooms: bool = False,
+    held: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
-    """What `people` and `units` ask of the tenant, without id, counts of calls and guards."""
-    differ = _Differ(people, units, view)
+    """What `people` and `units` ask of the tenant, without id, counts of calls and guards.
+
+    Whoever is `held` (staff number → why) is a conflict, whatever the tenant says.
+    """
+    differ = _Differ(people, units, view, held)
     unit_items = tuple(differ.unit(unit) for unit in units)
-    positions = differ.positions()
     items = tuple(differ.person(person) for person in people)
-    leaving, left_alone, waiting = differ.leavers(items, leavers)
-    groups = plan_groups(items, leaving, view)
+    leaving = find_leavers(items, people, view, leavers=leavers, unit_ids=differ.unit_ids)
+    groups = plan_groups(items, (*leaving.suspend, *leaving.staying("pending")), view)
     rooms = plan_rooms(items, view.rooms) if with_rooms else ()
     masters = tuple(
         one.user_id for one in view.members if one.administrator and not (one.deleted or one.suspended)
@@ -155,32 +186,41 @@ def diff(
         domain_id=view.domain_id,
         leavers=leavers,
         people=items,
-        suspend=leaving,
+        suspend=leaving.suspend,
+        stay=leaving.stay,
         units=unit_items,
-        positions=positions,
+        **{kind.plural: differ.titles[kind] for kind in KINDS},
         groups=groups,
         masters=masters,
-        left_alone=left_alone,
+        left_alone=leaving.left_alone,
         rooms=rooms,
         bot_id=view.bot_id if with_rooms else 0,
-        notes=tuple(_notes(view, items, groups, differ, waiting=waiting, rooms=rooms)),
+        notes=tuple(
+            notes_of_diff(
+                view, items, groups, leaving=leaving, rooms=rooms, titles=differ.titles
+            )
+        ),
     )
 
 
 class _Differ:
-    def __init__(self, people: tuple[Person, ...], units: tuple[RosterUnit, ...], view: TenantView) -> None:
-        self.people, self.units, self.view = people, units, view
+    def __init__(
+        self,
+        people: tuple[Person, ...],
+        units: tuple[RosterUnit, ...],
+        view: TenantView,
+        held: Mapping[str, str],
+    ) -> None:
+        self.people, self.units, self.view, self.held = people, units, view, held
         self.codes = {unit.code: unit for unit in units}
         self.unit_ids: dict[str, str] = {}
         for unit in units:
             found = view.unit_by_code(unit.code, unit.name)
             self.unit_ids[unit.code] = found.unit_id if found is not None else ""
         self.code_of = {unit_id: code for code, unit_id in self.unit_ids.items() if unit_id}
-        self.positions_off = view.positions is None and any(person.position for person in people)
-        self.with_positions = view.positions is not None and any(person.position for person in people)
-        self.claimed = {person.login_id.casefold(): person.staff_number for person in people}
+        self.titles = {kind: plan_titles(kind, people, view.titles(kind)) for kind in KINDS}
 
-    # -- org units and positions ----------------------------------------------------------------------
+    # -- org units ----------------------------------------------------------------------------------
 
     def unit(self, unit: RosterUnit) -> UnitItem:
         found = self.view.unit_by_code(unit.code, unit.name)
@@ -194,7 +234,8 @@ class _Differ:
         if unit.parent_code and (not parent or parent != found.parent_id):
             changes["parent"] = (self._unit_name(found.parent_id), self._code_name(unit.parent_code))
         action = "update" if changes else "unchanged"
-        return replace(base, action=action, unit_id=found.unit_id, changes=changes)
+        before = {"parent": found.parent_id, "order": found.order} if "parent" in changes else {}
+        return replace(base, action=action, unit_id=found.unit_id, changes=changes, before=before)
 
     def _unit_name(self, unit_id: str) -> str:
         unit = self.view.unit_by_id(unit_id) if unit_id else None
@@ -204,23 +245,11 @@ class _Differ:
         unit = self.codes.get(code)
         return f"{unit.name}（{code}）" if unit is not None else code
 
-    def positions(self) -> tuple[PositionItem, ...]:
-        if not self.with_positions:
-            return ()
-        last = max((one.order for one in self.view.positions or ()), default=0)
-        items = []
-        for name in dict.fromkeys(person.position for person in self.people if person.position):
-            found = self.view.position_by_name(name)
-            if found is None:
-                last += 1
-                items.append(PositionItem("create", name, last))
-            else:
-                items.append(PositionItem("unchanged", name, found.order, found.position_id))
-        return tuple(items)
-
     # -- people ---------------------------------------------------------------------------------------
 
     def person(self, person: Person) -> PersonItem:
+        if person.staff_number in self.held:
+            return self._conflict(person, self.held[person.staff_number])
         by_key = self.view.member_by_key(person.staff_number)
         by_login = self.view.member_by_login(person.login_id)
         member = by_key or by_login
@@ -235,7 +264,13 @@ class _Differ:
         if by_key is not None and by_login is not None and by_key is not by_login:
             return self._conflict(person, "ログインIDを、別の職員番号のメンバーが使っています。")
         if by_key is None and not self._same_person(member, person):
-            return self._conflict(person, "同じログインIDの、別の人のメンバーがいます。")
+            return self._conflict(
+                person,
+                "同じログインIDで、職員番号の違うメンバーがいます。番号が変わった同じ人なら、名簿の番号を"
+                "前の番号に戻してください。別の人なら、ログインIDを変えてください。"
+                if self._same_name(member, person)
+                else "同じログインIDの、別の人のメンバーがいます。",
+            )
         if member.administrator and member.login_id.casefold() != person.login_id.casefold():
             return self._conflict(
                 person, "管理者のログインIDは変更できません（管理画面で変更してください）。"
@@ -245,7 +280,13 @@ class _Differ:
             remark = "一時停止中です（解除は管理画面で行ってください）。" if member.suspended else ""
             return PersonItem("unchanged", person, member.user_id, reason=remark)
         before = values_before(member, changes)
-        return PersonItem("update", person, member.user_id, changes, before)
+        left = self._left(member) if "orgunit" in changes else ()
+        return PersonItem("update", person, member.user_id, changes, before, unit_before=left)
+
+    def _left(self, member: Member) -> tuple[str, ...]:
+        """Name and code of the unit in which somebody is now; () where there is none."""
+        unit = self.view.unit_by_id(member.primary_unit(self.view.domain_id)[0])
+        return () if unit is None else (unit.name, unit.key)
 
     @staticmethod
     def _conflict(person: Person, reason: str) -> PersonItem:
@@ -258,6 +299,10 @@ class _Differ:
             return False
         if member.staff_number:
             return member.staff_number == person.staff_number
+        return _Differ._same_name(member, person)
+
+    @staticmethod
+    def _same_name(member: Member, person: Person) -> bool:
         return key(member.last_name + member.first_name) == key(person.last_name + person.first_name)
 
     def _changes(self, member: Member, person: Person) -> dict[str, tuple[str, str]]:
@@ -275,41 +320,16 @@ class _Differ:
             old = str(getattr(member, _WIRE[name][0] if name in _WIRE else name))
             if new and new != old and not (name == "login_id" and new.casefold() == old.casefold()):
                 changes[name] = (old, new)
-        unit_id, position_id = member.primary_unit(self.view.domain_id)
+        unit_id, _ = member.primary_unit(self.view.domain_id)
         wanted_unit = self.unit_ids.get(person.orgunit_code, "")
         moves = not wanted_unit or wanted_unit != unit_id
         if moves:
             changes["orgunit"] = (self._unit_name(unit_id), self._code_name(person.orgunit_code))
-        if self.with_positions:
-            held = self.view.position_name(position_id)
-            if held != person.position:
-                changes["position"] = (held, person.position)
+        for kind in KINDS:
+            held = member.title_id(kind, self.view.domain_id)
+            if self.titles[kind] and not self.view.is_title(kind, held, kind.of(person)):
+                changes[kind.field] = (self.view.title_name(kind, held), kind.of(person))
         return changes
-
-    # -- those who are not in the roster ----------------------------------------------------------------
-
-    def leavers(self, items: tuple[PersonItem, ...], leavers: str) -> tuple[tuple[Leaver, ...], int, int]:
-        """Who is suspended, how many are left alone, and how many of these cannot be suspended yet."""
-        known = {item.user_id for item in items if item.user_id}
-        numbers = {person.staff_number for person in self.people}
-        leaving, alone, waiting = [], 0, 0
-        for member in self.view.members:
-            if member.user_id in known or member.deleted:
-                continue
-            named = member.login_id.casefold() in self.claimed
-            named = named or member.key in numbers or member.staff_number in numbers
-            if leavers != "suspend" or member.administrator or member.suspended or named:
-                alone += 1
-            elif member.pending:  # the platform suspends only who is in use
-                alone, waiting = alone + 1, waiting + 1
-            else:
-                name = f"{member.last_name} {member.first_name}".strip()
-                unit_id, position_id = member.primary_unit(self.view.domain_id)
-                unit = self.view.unit_by_id(unit_id) if unit_id else None
-                held = self.view.position_name(position_id)
-                post = ("", held) if unit is None else (unit.name, held, unit.key)
-                leaving.append(Leaver(member.user_id, member.login_id, name, member.staff_number, *post))
-        return tuple(leaving), alone, waiting
 
 
 def values_before(member: Member, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,7 +343,7 @@ def values_before(member: Member, changes: Mapping[str, Any]) -> dict[str, Any]:
                 "phoneticLastName": member.last_kana,
                 "phoneticFirstName": member.first_kana,
             }
-        elif name in ("orgunit", "position"):
+        elif name in ("orgunit", "position", "level"):
             before["organizations"] = clean_organizations(member)
         elif name in _WIRE:
             attribute, wire = _WIRE[name]
@@ -343,52 +363,3 @@ def clean_organizations(member: Member) -> list[dict[str, Any]]:
         }
         for entry in member.organizations
     ]
-
-
-def _notes(
-    view: TenantView,
-    items: tuple[PersonItem, ...],
-    groups: tuple[GroupItem, ...],
-    differ: _Differ,
-    *,
-    waiting: int,
-    rooms: tuple[RoomItem, ...],
-) -> list[str]:
-    notes = []
-    if view.per_minute <= FREE_PLAN:
-        notes.append(
-            f"1 分あたりの上限が {view.per_minute} 回です。Free プランでは API による登録はできません。"
-            f"{CONSOLE_WAY}"
-        )
-    if differ.positions_off:
-        notes.append("このテナントでは役職の機能が無効のため、役職は登録しません。")
-    conflicts = sum(item.action == "conflict" for item in items)
-    if conflicts:
-        notes.append(
-            f"{conflicts:,} 名は、同じログインIDか職員番号のメンバーがすでにいるため登録しません"
-            "（理由は一人ずつ示します）。"
-        )
-    suspended = sum(bool(item.reason) for item in items if item.action == "unchanged")
-    if suspended:
-        notes.append(f"名簿の {suspended:,} 名は一時停止中です。解除は管理画面で行ってください。")
-    if any("login_id" in item.changes for item in items):
-        notes.append("ログインIDが変わる人がいます。本人に新しいログインIDを知らせてください。")
-    restored = sum("state" in item.changes for item in items)
-    if restored:
-        notes.append(
-            f"削除から 7 日以内の {restored:,} 名を復元します。"
-            "パスワードは以前のままで、配付資料には載りません。"
-        )
-    if waiting:
-        notes.append(
-            f"名簿にない {waiting:,} 名は登録待ち（未ログイン）のため一時停止できず、そのままにします。"
-        )
-    rebuilt = sum(one.action == "rebuild" for one in rooms)
-    if rebuilt:
-        notes.append(
-            f"メンバーが変わった {rebuilt:,} 個のトークルームを作り直します。Bot は古いルームから退出し、"
-            "過去のトークは古いルームに残ります。"
-        )
-    if any(item.action == "create" for item in groups) and not any(one.administrator for one in view.members):
-        notes.append("管理者が見つからないため、新しいグループの管理者は名簿の先頭の人になります。")
-    return notes

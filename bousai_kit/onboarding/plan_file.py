@@ -47,12 +47,15 @@ FORMAT = "bousai-onboarding-plan/2"
 _LARGEST = 1 << 28
 _LISTS = {
     "suspend": Leaver,
+    "stay": Leaver,
     "units": UnitItem,
     "positions": PositionItem,
     "groups": GroupItem,
     "rooms": RoomItem,
 }
 _NAMES = {"units": "orgunits"}
+_LATER = ("stay",)
+"""Lists that older files do not have: written when there is something in them."""
 
 _ROW = tuple(one.name for one in fields(Person) if one.name != "extra")
 _REPEATED = ("orgunit_code", "orgunit_name", "position", "hq_role", "ward", "bureau", "device_os", "note")
@@ -191,7 +194,11 @@ def _document(plan: Plan) -> dict[str, Any]:
         "notes": list(plan.notes),
         "labels": dict(LABELS),
         "people": _Rows(plan.people),
-        **{_NAMES.get(name, name): [_slim(one) for one in getattr(plan, name)] for name in _LISTS},
+        **{
+            _NAMES.get(name, name): [_slim(one) for one in getattr(plan, name)]
+            for name in _LISTS
+            if name not in _LATER or getattr(plan, name)
+        },
         "masters": list(plan.masters),
         "left_alone": plan.left_alone,
         "bot_id": plan.bot_id,
@@ -230,6 +237,8 @@ def _person(item: PersonItem) -> dict[str, Any]:
         said["before"] = dict(item.before)
     if item.reason:
         said["reason"] = item.reason
+    if item.unit_before:
+        said["unit_before"] = list(item.unit_before)
     return said
 
 
@@ -302,6 +311,7 @@ def _plan(document: Mapping[str, Any]) -> Plan:
     lists: dict[str, Any] = {
         name: tuple(_made(kind, one) for one in document[_NAMES.get(name, name)])
         for name, kind in _LISTS.items()
+        if name not in _LATER or name in document
     }
     return Plan(
         plan_id=str(document["plan_id"]),

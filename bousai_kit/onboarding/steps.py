@@ -18,6 +18,7 @@ from bousai_kit.onboarding.items import GroupItem, PersonItem, Plan, PositionIte
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
 from bousai_kit.onboarding.tenant_view import TenantView, see_member
+from bousai_kit.onboarding.unsettled import held_rows
 from bousai_kit.roster import Person
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class Work:
         self._positions = {one.name: one for one in plan.positions}
         self._user_ids = {item.person.staff_number: item.user_id for item in plan.people if item.user_id}
         self._without: dict[str, list[str]] = {}
+        new = (item.person for item in plan.creates if not view.shows(item.person))
+        self._held = held_rows(new, view.unsettled)
 
     # -- what is there ----------------------------------------------------------------------------------
 
@@ -232,7 +235,7 @@ class Work:
             f"user.create:{person.staff_number}",
             send,
             look,
-            lambda: self._post_missing(item),
+            lambda: self._held.get(person.staff_number, "") or self._post_missing(item),
             person=person,
             creates_member=True,
             mails=by_mail,

@@ -1,4 +1,4 @@
-"""The tenant as it stands, read once: members, org units, positions, groups. What a plan is made against."""
+"""The tenant as it stands, read once: members, units, levels, positions, groups. What a plan is made against."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import PermissionDenied
 from bousai_kit.onboarding.rooms import BuiltRoom, built_rooms
+from bousai_kit.onboarding.titles import KINDS, LEVEL, POSITION, Kind, Title, by_name, see_title
 from bousai_kit.onboarding.together import together
+from bousai_kit.onboarding.unsettled import Unsettled, unsettled_creates
 
 if TYPE_CHECKING:
     from bousai_kit.ledger import Ledger
     from bousai_kit.lineworks.client import LineWorksClient
+    from bousai_kit.roster import Person
 
 __all__ = [
     "CONSOLE_WAY",
@@ -22,7 +26,6 @@ __all__ = [
     "POST",
     "Group",
     "Member",
-    "Position",
     "TenantView",
     "Unit",
     "read_tenant",
@@ -86,6 +89,12 @@ class Member:
                 return str(unit.get("orgUnitId") or ""), str(unit.get("positionId") or "")
         return "", ""
 
+    def title_id(self, kind: Kind, domain_id: int) -> str:
+        """Id of the level of this domain, or of the position in its primary unit; "" where there is none."""
+        if kind is POSITION:
+            return self.primary_unit(domain_id)[1]
+        return str((self.organization(domain_id) or {}).get("levelId") or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -96,15 +105,7 @@ class Unit:
     name: str
     parent_id: str = ""
     email: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """One position."""
-
-    position_id: str
-    name: str
-    order: int = 0
+    order: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class TenantView:
     members : tuple of Member
         Of this domain, those within the seven days after their deletion too.
     units, groups : tuple
-    positions : tuple of Position or None
+    levels, positions : tuple of Title or None
         None: the feature is off in this tenant.
     per_minute : int
         Requests a minute and operation that the tenant allows.
@@ -139,18 +140,22 @@ class TenantView:
         The bot's rooms, which no request lists: from the ledger.
     bot_id : int
         0: no bot, and so no rooms.
+    unsettled : mapping
+        Staff number → an account that another apply may have made and that does not show yet.
     """
 
     domain_id: int
     read_at: datetime
     members: tuple[Member, ...] = ()
     units: tuple[Unit, ...] = ()
-    positions: tuple[Position, ...] | None = ()
+    levels: tuple[Title, ...] | None = ()
+    positions: tuple[Title, ...] | None = ()
     groups: tuple[Group, ...] = ()
     per_minute: int = 240
     requests: int = 0
     rooms: tuple[BuiltRoom, ...] = ()
     bot_id: int = 0
+    unsettled: Mapping[str, Unsettled] = field(default_factory=dict)
     _by: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
@@ -176,6 +181,13 @@ class TenantView:
         """By login id, whatever its case."""
         found = self._index("login", lambda: {one.login_id.casefold(): one for one in self.members})
         return found.get(login_id.casefold())
+
+    def shows(self, person: Person) -> bool:
+        """There is a member of this staff number or login id."""
+        return (
+            self.member_by_key(person.staff_number) is not None
+            or self.member_by_login(person.login_id) is not None
+        )
 
     def number_taken(self, staff_number: str) -> bool:
         """Some account bears this staff number, whatever its key and login id."""
@@ -205,15 +217,27 @@ class TenantView:
                 named.setdefault(unit.name, []).append(unit)
         return named
 
-    def position_name(self, position_id: str) -> str:
-        """Name of a position, "" if there is none."""
-        found = self._index("position", lambda: {one.position_id: one.name for one in self.positions or ()})
-        return str(found.get(position_id, ""))
+    def titles(self, kind: Kind) -> tuple[Title, ...] | None:
+        """The levels or the positions; None: the feature is off."""
+        return self.levels if kind is LEVEL else self.positions
 
-    def position_by_name(self, name: str) -> Position | None:
-        """By name."""
-        found = self._index("position name", lambda: {one.name: one for one in self.positions or ()})
-        return found.get(name)
+    def title_name(self, kind: Kind, title_id: str) -> str:
+        """Name of a level or position, "" if there is none."""
+        found = self._index(kind.field, lambda: {one.id: one.name for one in self.titles(kind) or ()})
+        return str(found.get(title_id, ""))
+
+    def title(self, kind: Kind, name: str) -> Title | None:
+        """By name, as typed or else in another width."""
+        find = self._index(f"{kind.field} name", lambda: {"": by_name(self.titles(kind) or ())})
+        found: Title | None = find[""](name)
+        return found
+
+    def is_title(self, kind: Kind, title_id: str, name: str) -> bool:
+        """Whether this is the level or position that a row names ("": none)."""
+        if self.title_name(kind, title_id) == name:
+            return True
+        found = self.title(kind, name)
+        return found is not None and found.id == title_id
 
     def group_by_key(self, key: str, name: str = "") -> Group | None:
         """By external key; else a group without one that bears this name."""
@@ -265,6 +289,7 @@ def see_unit(unit: Mapping[str, Any]) -> Unit:
         _text(unit, "orgUnitName"),
         _text(unit, "parentOrgUnitId"),
         _text(unit, "email"),
+        int(unit.get("displayOrder") or 1),
     )
 
 
@@ -274,37 +299,54 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 
 
 async def read_tenant(
-    client: LineWorksClient, *, domain_id: int, ledger: Ledger | None = None, bot_id: int | None = None
+    client: LineWorksClient,
+    *,
+    domain_id: int,
+    ledger: Ledger | None = None,
+    bot_id: int | None = None,
+    home: Path | None = None,
+    apply_id: str = "",
 ) -> TenantView:
     """Read everything that a plan looks at; changes nothing.
 
     Parameters
     ----------
     ledger : Ledger, optional
-        Knows the rooms of the bot.
+        Knows the rooms of the bot, and which accounts are on their way.
     bot_id : int, optional
         The bot whose rooms they are; without it rooms are no part of the plan.
+    home : Path, optional
+        Where plans that were applied are kept.
+    apply_id : str
+        For whom this is read: an apply looks after its own accounts.
 
     Raises
     ------
     LineWorksError
-        A list cannot be read. (Positions that are switched off are no error.)
+        A list cannot be read. (Levels and positions that are switched off are no error.)
     """
     before = client.stats.requests
-    members, units, positions, groups = await together(
-        _members(client, domain_id), _all(client.orgunits.list()), _positions(client), _groups(client)
+    members, units, groups, *titles = await together(
+        _members(client, domain_id),
+        _all(client.orgunits.list()),
+        _groups(client),
+        *(_titles(client, kind) for kind in KINDS),
     )
+    unsettled = {}
+    if ledger is not None:  # after the lists: whatever was under way meanwhile has its intent here
+        unsettled = await unsettled_creates(ledger, now=client.clock.now(), home=home, but=apply_id)
     return TenantView(
         domain_id=domain_id,
         read_at=client.clock.now(),
         members=members,
         units=tuple(see_unit(unit) for unit in units),
-        positions=positions,
+        **{kind.plural: there for kind, there in zip(KINDS, titles, strict=True)},
         groups=groups,
         per_minute=client.gate.pacer("users.list").limit,
         requests=client.stats.requests - before,
         rooms=await built_rooms(ledger, bot_id=bot_id) if ledger is not None and bot_id else (),
         bot_id=bot_id or 0,
+        unsettled=unsettled,
     )
 
 
@@ -318,17 +360,12 @@ async def _members(client: LineWorksClient, domain_id: int) -> tuple[Member, ...
     return tuple([see_member(user) async for user in ours])
 
 
-async def _positions(client: LineWorksClient) -> tuple[Position, ...] | None:
+async def _titles(client: LineWorksClient, kind: Kind) -> tuple[Title, ...] | None:
     try:
-        found = await _all(client.positions.list())
+        found = await _all(getattr(client, kind.plural).list())
     except PermissionDenied:
         return None
-    return tuple(
-        Position(
-            str(one.get("positionId") or ""), _text(one, "positionName"), int(one.get("displayOrder") or 0)
-        )
-        for one in found
-    )
+    return tuple(see_title(kind, one) for one in found)
 
 
 async def _groups(client: LineWorksClient) -> tuple[Group, ...]:
