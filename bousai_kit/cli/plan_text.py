@@ -31,13 +31,14 @@ def plan_lines(plan: Plan) -> list[str]:
 
 def plan_text(plan: Plan, out: Path | None) -> str:
     from ..onboarding.items import describe_change
-    from ..onboarding.posts import KINDS, deputies_in_doubt, posts_of
+    from ..onboarding.posts import KINDS, deputies_in_doubt, posts_of, say_numbers
 
     lines = [f"計画 {plan.plan_id}", *plan_lines(plan)]
     for post in [one for one in posts_of(plan) if one.kind in ("handed_over", "vacated")][:50]:
-        before = "、".join(number for number, _, _ in post.went) or "なし"
-        after = "、".join(number for number, _, _ in post.came) or "なし"
-        lines.append(f"  {KINDS[post.kind]} {post.post}：職員番号 {before} → {after}")
+        before, after = (
+            f"職員番号 {said}" if said else "なし" for said in map(say_numbers, (post.went, post.came))
+        )
+        lines.append(f"  {KINDS[post.kind]} {post.post}：{before} → {after}")
     for number, why in deputies_in_doubt(plan):
         lines.append(f"  代理の確認 職員番号 {number}：{why}")
     for item in plan.of("update")[:50]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bousai_kit.onboarding.items import Leaver, PersonItem
 from bousai_kit.onboarding.tenant_view import Member, TenantView
+from bousai_kit.onboarding.titles import POSITION
 from bousai_kit.roster import Person
 from bousai_kit.roster.columns import key
 
@@ -70,9 +71,10 @@ def find_leavers(
             leaving.append(_leaver(member, view))
             continue
         alone += 1
-        by_choice = leavers != "suspend" or reason == "kept"
-        if not member.suspended and (not by_choice or _post_taken(member, view, taken)):
-            stay.append(_leaver(member, view, reason))
+        one = _leaver(member, view, reason)
+        said = _post_taken(member, view, taken) if reason == "kept" else _has_post(one) or reason == "pending"
+        if said and not member.suspended:
+            stay.append(one)
     return Leaving(tuple(leaving), tuple(stay), alone)
 
 
@@ -90,9 +92,16 @@ def _leaver(member: Member, view: TenantView, reason: str = "") -> Leaver:
     name = f"{member.last_name} {member.first_name}".strip()
     unit_id, position_id = member.primary_unit(view.domain_id)
     unit = view.unit_by_id(unit_id) if unit_id else None
-    held = view.position_name(position_id)
-    post = ("", held) if unit is None else (unit.name, held, unit.key)
-    return Leaver(member.user_id, member.login_id, name, member.staff_number, *post, reason=reason)
+    held = view.title_name(POSITION, position_id)
+    unit_name, code = ("", "") if unit is None else (unit.name, unit.key)
+    return Leaver(
+        member.user_id, member.login_id, name, member.staff_number, unit_name, held, code, reason=reason
+    )
+
+
+def _has_post(one: Leaver) -> bool:
+    """An account that only administers stands nowhere."""
+    return bool(one.unit or one.position)
 
 
 def _taken(items: Iterable[PersonItem], unit_ids: Mapping[str, str]) -> set[tuple[str, str]]:
@@ -106,7 +115,7 @@ def _taken(items: Iterable[PersonItem], unit_ids: Mapping[str, str]) -> set[tupl
 
 def _post_taken(member: Member, view: TenantView, taken: Collection[tuple[str, str]]) -> bool:
     unit_id, position_id = member.primary_unit(view.domain_id)
-    held = view.position_name(position_id)
+    held = view.title_name(POSITION, position_id)
     return bool(unit_id and held) and (unit_id, held) in taken
 
 

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from bousai_kit.onboarding.items import PersonItem, Plan
+from bousai_kit.onboarding.items import STAYS, Leaver, PersonItem, Plan
 
-__all__ = ["KINDS", "Post", "PostChange", "count_posts", "deputies_in_doubt", "posts_of"]
+__all__ = ["KINDS", "Post", "PostChange", "count_posts", "deputies_in_doubt", "posts_of", "say_numbers"]
 
 KINDS = {"filled": "着任", "handed_over": "交代", "vacated": "空席", "unchanged": "変更なし"}
 """Was empty; has another holder; has none any more; as before."""
@@ -40,7 +40,8 @@ class PostChange:
     kind : str
         A key of `KINDS`.
     before, after : tuple of (staff number, name, remark)
-        The holders. The remark says where somebody came from or went (``新規``, ``北区役所 区長から``).
+        The holders. The remark says where somebody came from or went (``新規``, ``北区役所 区長から``),
+        or that the account stays although the roster does not have the person.
     roles : tuple of str
         本部役割 of the holders after it.
     """
@@ -70,7 +71,8 @@ class PostChange:
 def posts_of(plan: Plan) -> tuple[PostChange, ...]:
     """Every post that the plan's people hold or held, in the order of the roster; emptied ones last.
 
-    Leavers appear where they stood: a post that only they held is empty afterwards.
+    Leavers appear where they stood: a post that only they held is empty afterwards. So do those who should
+    leave and stay, with the reason: the post is no longer theirs, the account is still there.
     """
     before: dict[Post, list[tuple[str, str, str]]] = {}
     after: dict[Post, list[tuple[str, str, str]]] = {}
@@ -87,13 +89,17 @@ def posts_of(plan: Plan) -> tuple[PostChange, ...]:
         if old is not None:
             remark = f"{new}へ" if new != old else ""
             before.setdefault(old, []).append((number, name, remark))
-    for leaver in plan.suspend:
-        if leaver.unit or leaver.position:
+    for leaver in (*plan.suspend, *plan.stay):
+        if leaver.unit or leaver.position:  # else nobody's post
             held = leaver.position if units.positions else ""
             post = Post(units.label(leaver.unit, leaver.unit_code), held)
-            entry = (leaver.staff_number or leaver.user_id, leaver.name, "一時停止")
-            before.setdefault(post, []).append(entry)
+            number = leaver.staff_number or leaver.user_id
+            before.setdefault(post, []).append((number, leaver.name, _leaves(leaver)))
     return tuple(_changes(before, after, roles))
+
+
+def _leaves(leaver: Leaver) -> str:
+    return STAYS[leaver.reason] if leaver.reason else "一時停止"
 
 
 def _changes(
@@ -107,6 +113,11 @@ def _changes(
         kind = "unchanged" if same else "filled" if not was else "vacated" if not now else "handed_over"
         role = tuple(dict.fromkeys(one for one in roles.get(post, ()) if one))
         yield PostChange(post, kind, was, now, role)
+
+
+def say_numbers(people: Iterable[tuple[str, str, str]]) -> str:
+    """Staff numbers of holders and where they came from or go, without a name; "" for nobody."""
+    return "、".join(f"{number}（{remark}）" if remark else number for number, _, remark in people)
 
 
 def count_posts(changes: Iterable[PostChange]) -> dict[str, int]:
@@ -124,11 +135,9 @@ class _Units:
         self._names = {unit.code: unit.name for unit in plan.units}
         self.positions = bool(plan.positions)  # else the tenant has none, and a post is a unit
         seen = {(name, code) for code, name in self._names.items()}
-        seen |= {(one.unit, one.unit_code) for one in plan.suspend if one.unit_code not in self._names}
-        for item in plan.people:
-            name, code = _split(item.changes["orgunit"][0]) if "orgunit" in item.changes else ("", "")
-            if name and code not in self._names:
-                seen.add((name, code))
+        left = {(one.unit, one.unit_code) for one in (*plan.suspend, *plan.stay)}
+        left |= {_left(item) for item in plan.people if "orgunit" in item.changes}
+        seen |= {(name, code) for name, code in left if name and code not in self._names}
         counted = Counter(name for name, _ in seen)
         self._shared = {name for name, count in counted.items() if count > 1}
 
@@ -138,10 +147,10 @@ class _Units:
         return f"{name}（{code}）" if code and name in self._shared else name
 
 
-def _split(text: str) -> tuple[str, str]:
-    """``名称（コード）`` → both; a name may hold brackets of its own."""
-    name, mark, code = text.rpartition("（")
-    return (name, code[:-1]) if mark and code.endswith("）") else (text, "")
+def _left(item: PersonItem) -> tuple[str, str]:
+    """Name and code of the unit that somebody leaves; of an older plan's file as it was shown."""
+    name, code = item.unit_before or (item.changes["orgunit"][0], "")
+    return name, code
 
 
 def _after(item: PersonItem, units: _Units) -> Post:
@@ -154,7 +163,7 @@ def _before(item: PersonItem, units: _Units) -> Post | None:
     if item.action == "create":
         return None
     now = _after(item, units)
-    unit = units.label(*_split(item.changes["orgunit"][0])) if "orgunit" in item.changes else now.unit
+    unit = units.label(*_left(item)) if "orgunit" in item.changes else now.unit
     position = item.changes["position"][0] if "position" in item.changes else now.position
     return Post(unit, position) if unit or position else None
 

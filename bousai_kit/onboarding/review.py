@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bousai_kit.onboarding.items import LABELS, Plan
+from bousai_kit.onboarding.items import LABELS, STAYS, Plan
 from bousai_kit.onboarding.plan_file import write_private
 from bousai_kit.onboarding.posts import KINDS, count_posts, deputies_in_doubt, posts_of
 from bousai_kit.tables import xlsx_bytes
@@ -21,6 +21,11 @@ _ACTIONS = {
     "create": "新規", "update": "変更", "unchanged": "変更なし", "conflict": "登録しません",
     "rebuild": "作り直し", "leave": "退出",
 }  # fmt: skip
+
+_IN_THE_CONSOLE = {
+    "pending": "（もう使わない人は、管理画面で削除）",
+    "administrator": "（異動や退職の人は、管理画面で管理者を替える）",
+}
 
 
 def review_sheets(plan: Plan) -> dict[str, Sheet]:
@@ -110,6 +115,10 @@ def _people(plan: Plan) -> Iterator[tuple[object, ...]]:
     for leaver in plan.suspend:
         post = f"{leaver.unit} {leaver.position}".strip()
         yield "一時停止", None, leaver.staff_number, leaver.name, "名簿にない人", post, ""
+    for leaver in plan.stay:
+        post = f"{leaver.unit} {leaver.position}".strip()
+        said = STAYS[leaver.reason] + _IN_THE_CONSOLE.get(leaver.reason, "")
+        yield "そのまま", None, leaver.staff_number, leaver.name, "名簿にない人", post, said
 
 
 def _said(changes: Mapping[str, tuple[str, str]]) -> str:

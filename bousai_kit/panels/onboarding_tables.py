@@ -102,7 +102,7 @@ def changes_table(plan: Plan | None) -> str:
 
 def posts_table(plan: Plan | None) -> str:
     """Which posts change hands, from whom to whom, and whose place as a deputy is in doubt."""
-    from bousai_kit.onboarding.posts import KINDS, deputies_in_doubt, posts_of
+    from bousai_kit.onboarding.posts import KINDS, deputies_in_doubt, posts_of, say_numbers
 
     if plan is None:
         return ""
@@ -110,8 +110,8 @@ def posts_table(plan: Plan | None) -> str:
         (
             KINDS[one.kind],
             str(one.post),
-            "、".join(number for number, _, _ in one.went) or "なし",
-            "、".join(number for number, _, _ in one.came) or "なし",
+            say_numbers(one.went) or "なし",
+            say_numbers(one.came) or "なし",
         )
         for one in posts_of(plan)
         if one.kind in ("handed_over", "vacated") or (one.kind == "filled" and plan.count("unchanged"))

@@ -43,6 +43,62 @@ def test_handed_over_filled_vacated_and_as_before() -> None:
     assert plan.posts == {"filled": 0, "handed_over": 2, "vacated": 1, "unchanged": 0}
 
 
+def test_an_old_holder_who_stays_stands_beside_the_new_one_with_the_reason(tmp_path: Path) -> None:
+    boss = member(9, administrator=True, organizations=(post("u2", "p2"),))
+    tenant = view(
+        member(1, pending=True),
+        member(2, organizations=(post("u2", "p1"),)),
+        member(3, suspended=True),  # last year's: holds nothing any more
+        member(4, pending=True, organizations=(post("u2", "p2"),)),
+        boss,
+        groups=(Group("g", "bousai-all", "防災_全員", frozenset({"id1", "id2"})),),
+    )
+    people = roster(person(2), person(5, orgunit_code="A2", orgunit_name="第二課", position="係長"))
+    plan = build_plan(people, tenant, leavers="suspend")
+    assert (plan.suspend, plan.left_alone, [one.user_id for one in plan.stay]) == (
+        (),
+        5,
+        ["id1", "id4", "id9"],
+    )
+    text = plan_text(plan, None)
+    assert (
+        "交代 第一課 課長：職員番号 S1（登録待ちのため一時停止できない） → 職員番号 S2（第二課 課長から）"
+        in text
+    )
+    assert (
+        "S4（登録待ちのため一時停止できない）、S9（管理者のためそのまま残る） → 職員番号 S5（新規）" in text
+    )
+    assert "管理画面で削除してください" in text
+    assert "別の人を管理者にし" in text
+    assert plan.groups[0].remove == ("id1",)
+    rows = [row for row in review_sheets(plan)["人"][1] if row[0] == "そのまま"]
+    assert [(row[2], row[3]) for row in rows] == [
+        ("S1", "試験 太郎1"),
+        ("S4", "試験 太郎4"),
+        ("S9", "試験 太郎9"),
+    ]
+    loaded = load_plan(save_plan(plan, tmp_path / "plan.json"))
+    assert (loaded.stay, posts_of(loaded)) == (plan.stay, posts_of(plan))
+
+    kept = build_plan(people, tenant)  # nobody is asked to leave: only whose post is taken is named
+    assert [(one.user_id, one.reason) for one in kept.stay] == [
+        ("id1", "kept"),
+        ("id4", "kept"),
+        ("id9", "kept"),
+    ]
+    assert "交代 第一課 課長：職員番号 S1（名簿になく、そのまま残る）" in plan_text(kept, None)
+    assert build_plan(roster(person(2, orgunit_code="A2")), tenant).stay == ()
+    assert kept.groups[0].remove == ()
+
+
+def test_a_unit_without_a_code_keeps_the_brackets_of_its_name(tmp_path: Path) -> None:
+    units = (Unit("u1", "A1", "第一課"), Unit("u3", "", "調整室（仮）"))
+    tenant = view(member(1, organizations=(post("u3"),)), units=units)
+    plan = build_plan(roster(person(1), units=(RosterUnit("A1", "第一課"),)), tenant)
+    for one in (plan, load_plan(save_plan(plan, tmp_path / "plan.json"))):
+        assert [str(change.post) for change in posts_of(one)] == ["第一課 課長", "調整室（仮） 課長"]
+
+
 def test_units_of_one_name_are_told_apart_and_a_renamed_one_is_the_same() -> None:
     offices = (Unit("u1", "A1", "総務課"), Unit("u2", "A2", "総務課"), Unit("u3", "A3", "旧称（仮）"))
     tenant = view(
