@@ -429,6 +429,7 @@ def run_tests(python, extra):
 
     with tempfile.TemporaryDirectory(prefix="bousai-test-", ignore_cleanup_errors=True) as scratch:
         env = {name: value for name, value in clean_environment().items() if not name.startswith("BOUSAI_")}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # the tests start a hundred processes: compiled once
         env.update(
             BOUSAI_HOME=os.path.join(scratch, "home"),
             JUPYTER_CONFIG_DIR=os.path.join(scratch, "jupyter"),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bousai_kit.errors import BousaiKitError, ConfigError
+from bousai_kit.lab import leave_out_slow_parts
 
 __all__ = ["MARKER", "NOTEBOOKS", "run_demo"]
 
@@ -219,6 +220,7 @@ def with_parameters(notebook: Any, values: Mapping[str, Any]) -> Any:
 
 
 async def _execute(work: Path, name: str, values: Mapping[str, Any], tell: Tell) -> Any:
+    leave_out_slow_parts()
     import nbformat
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
