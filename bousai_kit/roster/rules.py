@@ -37,9 +37,10 @@ _ADDRESS = re.compile(
 )
 _DAKUTEN = re.compile("[\u3099\u309a]")
 _BARE_PHONE = re.compile(r"[1-9][0-9]{8,9}")
-_DATE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}")
+_DATE = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}月\d{1,2}日")  # Excel makes 1月2日 of 1-2
 _POWER = re.compile(r"\d(?:\.\d+)?[Ee]\+?\d+")
 _RETYPE = "列を「文字列」にして入力し直してください。"
+_IS_DATE = "日付になっています。Excel が書き換えた可能性があります。" + _RETYPE
 _UNSEEN = "目に見えない文字があります。入力し直してください。"
 _SENT = ("last_name", "first_name", "position", "level")  # LINE WORKS refuses control characters
 _ORDER = re.compile(r"[0-9]{1,6}")
@@ -75,7 +76,7 @@ def person_of(row: int, values: list[str], extra: Mapping[str, str], report: Rep
         if problem:
             report.error(row, "orgunit_code", problem)
     for name, value in (("staff_number", staff), ("orgunit_code", code)):
-        if not value.isalnum() and value:
+        if value and not (value.isascii() and value.isalnum()):
             _check_changed(row, name, value, report)
     for name, value in (
         ("position", position),
@@ -205,10 +206,12 @@ def _check_text(
             name,
             "「0」になっています。空欄を参照した数式の結果ではないか確かめ、正しい値にしてください。",
         )
+    if _DATE.fullmatch(value):
+        report.warning(row, name, _IS_DATE)
     if value.isalnum():
         return
     control, kinds = _seen(value)
-    if control:
+    if control and name != "orgunit_name":  # `unit_name_problem` says it of a name that is used
         said = "改行など、目に見えない制御文字があります。入力し直してください。"
         (report.error if name in _SENT else report.warning)(row, name, said)
     refused = _refused(value, symbols) if symbols is not None else ""
@@ -263,7 +266,9 @@ def _check_login(row: int, login: str, report: Report) -> None:
         return
     local, at, domain = login.rpartition("@")
     problem = ""
-    if not at:
+    if not at and "＠" in login:
+        problem = "全角の「＠」があります。半角の「@」で書いてください。"
+    elif not at:
         problem = "「@」がありません。「ID@グループ名（またはドメイン）」の形で書いてください。"
     elif login.count("@") > 1:
         problem = "「@」が 2 つ以上あります。1 つにしてください。"
@@ -292,11 +297,7 @@ def _check_changed(row: int, name: str, value: str, report: Report) -> None:
     if not value.isascii() and any(unicodedata.category(letter) == "Cf" for letter in value[:100]):
         report.warning(row, name, _UNSEEN)
     if _DATE.fullmatch(value):
-        report.warning(
-            row,
-            name,
-            "日付になっています。Excel が書き換えた可能性があります。" + _RETYPE,
-        )
+        report.warning(row, name, _IS_DATE)
     elif _POWER.fullmatch(value):
         report.warning(
             row,
@@ -328,11 +329,12 @@ def _check_phone(row: int, phone: str, report: Report) -> str:
     if _PHONE.fullmatch(mended):
         report.warning(row, "phone", f"全角の文字や空白を除いて「{mended}」として扱います。")
         return mended
-    report.error(
-        row,
-        "phone",
-        "電話番号に使えない文字があります（数字と + - * # ( ) だけ）。直すか、空にしてください。",
-    )
+    problem = "電話番号に使えない文字があります（数字と + - * # ( ) だけ）。"
+    if len(phone) > 100:
+        problem = f"電話番号は 100 文字までです（{len(phone):,} 文字）。"
+    elif not any(map(str.isdecimal, phone)):
+        problem = "電話番号に数字がありません。"
+    report.error(row, "phone", problem + "直すか、空にしてください。")
     return phone
 
 

@@ -122,11 +122,13 @@ def units_of(
     bare = {unit.code.lstrip("0"): unit.code for unit in units or ()}
     made: dict[str, RosterUnit] = {}
     named: dict[str, tuple[int, str]] = {}
+    rows: dict[str, int] = {}
     for person in people:
         code, name = person.orgunit_code, person.orgunit_name
         if not code or code in known:
             continue
         if code not in made:
+            rows[code] = person.row
             made[code] = RosterUnit(
                 code, name or code, "", len(known) + len(made) + 1, person.ward, person.bureau
             )
@@ -152,4 +154,29 @@ def units_of(
                 f"{row} 行目と同じ所属コードで、所属名が違います。先の行の名前を使います。"
                 "違う組織なら、所属コードを分けてください。",
             )
+    _look_alike(made, rows, known, report)
     return (*(units or ()), *made.values())
+
+
+def _look_alike(made: dict[str, RosterUnit], rows: dict[str, int], known: set[str], report: Report) -> None:
+    """Units of the rows that are probably one, whose codes or names are not written alike."""
+    codes = {key(code).casefold(): code for code in sorted(known)}
+    names: dict[str, str] = {}
+    for code, unit in made.items():
+        same = codes.setdefault(key(code).casefold(), code)
+        if same != code:
+            report.warning(
+                rows[code],
+                "orgunit_code",
+                f"所属コード「{same}」と、全角・半角か大文字・小文字だけが違います。別の組織として扱うので、"
+                "同じ組織なら書き方をそろえてください。",
+            )
+            continue
+        same = names.setdefault(key(unit.name), code)
+        if same != code:
+            report.warning(
+                rows[code],
+                "orgunit_name",
+                f"所属コード「{same}」（{rows[same]} 行目）と所属名が同じです。"
+                "同じ組織なら所属コードを、違う組織なら所属名を直してください。",
+            )

@@ -315,6 +315,26 @@ def test_without_a_file_the_units_are_those_of_the_rows(make: Make) -> None:
     assert [(i.row, i.column) for i in roster.issues if i.column == "所属名"] == [(6, "所属名")]
 
 
+def test_units_that_only_look_different_are_named(make: Make) -> None:
+    roster = make(
+        {"orgunit_code": "A1", "orgunit_name": "甲課"},
+        {"orgunit_code": "Ａ1", "orgunit_name": "甲課"},
+        {"orgunit_code": "a1", "orgunit_name": "甲課"},
+        {"orgunit_code": "001", "orgunit_name": "乙課"},
+        {"orgunit_code": "1", "orgunit_name": "乙課"},
+        {"orgunit_code": "2", "orgunit_name": "丙\t課"},
+        {"orgunit_code": "001", "orgunit_name": "乙課"},
+    )
+    assert [unit.code for unit in roster.units] == ["A1", "Ａ1", "a1", "001", "1", "2"]
+    found = [(i.row, i.column, i.severity) for i in roster.issues]
+    assert found == [
+        (3, "所属コード", "warning"),
+        (4, "所属コード", "warning"),
+        (6, "所属名", "warning"),
+        (7, "所属名", "error"),
+    ]
+
+
 def test_units_of_a_file_come_parents_first(tmp_path: Path, make: Make) -> None:
     path = units(tmp_path, "A1,甲 総務課,A,3,,甲局", "A,甲局,,2,,甲局", "N,北区役所,,１,北区,")
     roster = make({"orgunit_code": "A1"}, orgunits=path)
