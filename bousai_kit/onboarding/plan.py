@@ -1,8 +1,9 @@
 """Roster against tenant: what would have to be done. Pure: nothing here reads, waits or sends.
 
 Nobody is deleted. Members who are not in the roster are left alone unless leavers are to be suspended;
-administrators never are. A blank cell says nothing and changes nothing, but for 役職 and 職級 in a roster that
-has any (each by itself). The private address stays in the roster: with ADMIN passwords no mail goes out and nobody needs it.
+administrators never are. A blank cell says nothing and changes nothing, but for 役職 and 職級, each in a
+roster that has any of it. The private address stays in the roster: with ADMIN passwords no mail goes out and
+nobody needs it.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from bousai_kit.onboarding.groups import plan_groups
 from bousai_kit.onboarding.items import LABELS, REJECTED, PersonItem, Plan, UnitItem
 from bousai_kit.onboarding.leavers import find_leavers
 from bousai_kit.onboarding.plan_file import plan_digest
-from bousai_kit.onboarding.plan_notes import notes_of_diff, notes_of_plan
+from bousai_kit.onboarding.plan_notes import ROOMS_LATER, notes_of_diff, notes_of_plan
 from bousai_kit.onboarding.posts import count_posts, posts_of
 from bousai_kit.onboarding.rooms import plan_rooms, wants_rooms
 from bousai_kit.onboarding.tenant_view import POST, Member, TenantView
-from bousai_kit.onboarding.titles import KINDS, plan_titles
+from bousai_kit.onboarding.titles import KINDS, LEVEL, POSITION, plan_titles
 from bousai_kit.onboarding.unsettled import held_rows
 from bousai_kit.roster import Person, Roster, RosterUnit, require_ok
 from bousai_kit.roster.columns import key
@@ -131,11 +132,11 @@ def build_plan(
     rejected = any(REJECTED in person.extra for person in roster.people[:1])
     if leavers == "suspend" and (rejected or not roster.people):
         raise PartOfRoster(rejected=rejected)
-    with_rooms = (
-        bool(view.bot_id)
-        and wants_rooms(rooms, people=len(roster.people), per_minute=view.per_minute, built=view.rooms)
-        and not rejected  # their members would be these few
+    with_rooms = bool(view.bot_id) and wants_rooms(
+        rooms, people=len(roster.people), per_minute=view.per_minute, built=view.rooms
     )
+    later = [ROOMS_LATER] if with_rooms and rejected else []  # a room would hold these few only
+    with_rooms = with_rooms and not rejected
     held = held_rows((one for one in roster.people if not view.shows(one)), view.unsettled)
     plan = diff(roster.people, roster.units, view, leavers=leavers, with_rooms=with_rooms, held=held)
     if leavers == "suspend":
@@ -149,7 +150,7 @@ def build_plan(
     plan = replace(
         plan,
         posts=count_posts(posts_of(plan)),
-        notes=(*plan.password_notes(), *plan.notes, *notes_of_plan(plan, view)),
+        notes=(*plan.password_notes(), *plan.notes, *later, *notes_of_plan(plan, view)),
         roster_sha256=roster.sha256,
         calls=sum(calls.values()) + reading,
         eta_s=estimate_s(calls, reading=reading, per_minute=view.per_minute, limits=limits or {}),
@@ -189,17 +190,14 @@ def diff(
         suspend=leaving.suspend,
         stay=leaving.stay,
         units=unit_items,
-        **{kind.plural: differ.titles[kind] for kind in KINDS},
+        levels=differ.titles[LEVEL],
+        positions=differ.titles[POSITION],
         groups=groups,
         masters=masters,
         left_alone=leaving.left_alone,
         rooms=rooms,
         bot_id=view.bot_id if with_rooms else 0,
-        notes=tuple(
-            notes_of_diff(
-                view, items, groups, leaving=leaving, rooms=rooms, titles=differ.titles
-            )
-        ),
+        notes=tuple(notes_of_diff(view, items, groups, leaving=leaving, rooms=rooms, titles=differ.titles)),
     )
 
 

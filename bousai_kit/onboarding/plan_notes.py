@@ -10,9 +10,13 @@ from bousai_kit.onboarding.posts import deputies_in_doubt
 from bousai_kit.onboarding.tenant_view import CONSOLE_WAY, TenantView
 from bousai_kit.onboarding.titles import Kind, title_notes
 
-__all__ = ["notes_of_diff", "notes_of_plan"]
+__all__ = ["ROOMS_LATER", "notes_of_diff", "notes_of_plan"]
 
 FREE_PLAN = 60
+ROOMS_LATER = (
+    "登録できなかった行だけの名簿なので、トークルームは変えません。登録のあと、全員の名簿で計画を作り直すと、"
+    "この人たちもルームに入ります。"
+)
 
 
 def notes_of_diff(

@@ -18,6 +18,7 @@ from bousai_kit.ledger import Ledger
 from bousai_kit.onboarding import apply_plan, prepare_plan
 from bousai_kit.onboarding.drift import TenantDrifted
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
+from bousai_kit.onboarding.plan import PartOfRoster
 from bousai_kit.roster import read_roster
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.workbench import Workbench
@@ -202,6 +203,12 @@ def test_one_row_that_is_refused_does_not_stop_the_rest(home: Path) -> None:
         result.rejects.write_text(text, "utf-8-sig")
         mended = read_roster(result.rejects)  # mended and fed back
         assert mended.ok
+        with pytest.raises(PartOfRoster, match="登録できない理由"):  # everybody else would be suspended
+            await plan_for(bench, mended, leavers="suspend", max_leavers=100)
+        alone = await plan_for(bench, mended, rooms="always")
+        assert (alone.count("create"), alone.rooms, alone.suspend) == (1, (), ())
+        assert not [group.remove for group in alone.groups if group.remove]
+        assert any("ルームは変えません" in note for note in alone.notes)
         both = replace(roster, people=(*without(roster, bad.staff_number).people, *mended.people))
         assert (await apply(bench, await plan_for(bench, both))).complete
         assert tenant_problems(bench, both) == []

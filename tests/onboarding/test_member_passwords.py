@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bousai_kit.errors import GuardError, LineWorksError
 from bousai_kit.onboarding import (
     destroy_secret,
     load_plan,
@@ -32,6 +33,7 @@ from tests.onboarding.onlab import (
     Killer,
     apply,
     bench_at,
+    changed,
     city,
     new_home,
     plan_for,
@@ -184,6 +186,48 @@ def test_an_answer_that_never_came_is_no_reason_to_send_again(home: Path, after:
             assert (await apply(bench, plan)).complete
             assert len(seen) == 14
         assert set(mails(bench).values()) == {1}
+        assert tenant_problems(bench, roster) == []
+
+    run(home, work)
+
+
+@pytest.mark.parametrize("passwords", ["member", "admin"])
+def test_another_plan_waits_for_what_the_first_left_open(home: Path, passwords: str) -> None:
+    """Lost, killed or late: no other plan registers the person before that is certain to be over."""
+
+    async def work(bench: Workbench) -> None:
+        roster = with_mail(city(), 1)
+        first = await plan_for(bench, roster, passwords=passwords)
+        other = replace(first, plan_id=first.plan_id[:-8] + "0000aaaa")  # made before, carried out after
+        seen = creates_seen(bench)
+        faults(bench, Fault("slow", on="users.create", nth=(1,), seconds=300.0), Fault("refuse", from_s=35.0))
+        with pytest.raises(LineWorksError):
+            await apply(bench, first)
+        faults(bench)
+        lost = await plan_for(bench, roster)
+        (late,) = (item for item in lost.of("conflict"))
+        number, login = late.person.staff_number, late.person.login_id
+        assert login == seen[0]
+        assert first.plan_id in late.reason
+        assert (lost.count("create"), lost.count("conflict")) == (0, 1)
+        assert "10 分" in late.reason
+        new = changed(roster, number, staff_number="999999", login_id=login.upper())  # a typing error mended
+        assert [item.person.staff_number for item in (await plan_for(bench, new)).of("conflict")] == [
+            "999999"
+        ]
+        before = len(seen)
+        result = await apply(bench, await plan_for(bench, roster, passwords=passwords))
+        assert (result.complete, len(seen)) == (True, before)  # the others; the held row is in the file
+        assert result.rejects is not None
+        assert number in result.rejects.read_text("utf-8-sig")
+        with pytest.raises(GuardError):  # the tenant has changed
+            await apply(bench, other)
+        await bench.clock.sleep(601.0)
+        last = await plan_for(bench, roster, passwords=passwords)
+        assert (last.count("create"), last.count("conflict")) == (0, 0)  # it came late
+        assert (await apply(bench, last)).complete
+        assert len(seen) == before
+        assert set(mails(bench).values()) == ({1} if passwords == "member" else set())
         assert tenant_problems(bench, roster) == []
 
     run(home, work)

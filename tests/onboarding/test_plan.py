@@ -14,15 +14,17 @@ from bousai_kit.errors import Issue, RosterError
 from bousai_kit.onboarding.bodies import build_update
 from bousai_kit.onboarding.estimate import estimate_s
 from bousai_kit.onboarding.groups import group_key
-from bousai_kit.onboarding.plan import FewLeavers, build_plan, clean_organizations
-from bousai_kit.onboarding.tenant_view import Group, Member, Position, TenantView, Unit, see_member
+from bousai_kit.onboarding.plan import FewLeavers, PartOfRoster, build_plan, clean_organizations
+from bousai_kit.onboarding.rooms import BuiltRoom
+from bousai_kit.onboarding.tenant_view import Group, Member, TenantView, Unit, see_member
+from bousai_kit.onboarding.titles import Title
 from bousai_kit.roster import Person, Roster, RosterUnit
 
 AT = datetime(2027, 1, 17, tzinfo=UTC)
 DOMAIN = 10000001
 NAMES = ("last_name", "first_name", "last_kana", "first_kana")
 UNITS = (Unit("u1", "A1", "第一課"), Unit("u2", "A2", "第二課", "u1"))
-POSITIONS = (Position("p1", "課長", 1), Position("p2", "係長", 2))
+POSITIONS = (Title("p1", "課長", 1), Title("p2", "係長", 2))
 
 
 def post(unit: str = "u1", position: str | None = "p1", **more: Any) -> dict[str, Any]:
@@ -179,6 +181,37 @@ def test_leavers_are_suspended_but_no_administrator() -> None:
     assert plan.left_alone == 1
 
 
+def test_a_roster_of_nobody_suspends_nobody_whatever_is_allowed() -> None:
+    with pytest.raises(PartOfRoster, match="一人もいません"):
+        build_plan(roster(), crowd(3), leavers="suspend", max_leavers=100)
+    assert build_plan(roster(), crowd(3)).left_alone == 4
+
+
+def test_half_of_the_city_needs_the_number_of_the_other_half_and_names_who_drops_out_of_a_room() -> None:
+    room = BuiltRoom("c1", "main/1", "防災_本庁（x）", tuple(f"id{n}" for n in range(1, 41)))
+    tenant = replace(crowd(40), rooms=(room,), bot_id=1)
+    half = people(1, 20)
+    with pytest.raises(FewLeavers, match="20 名"):
+        build_plan(half, tenant, leavers="suspend")
+    assert "20 名は、名簿になく一時停止もしないため、" in " ".join(build_plan(half, tenant).notes)
+    allowed = build_plan(half, tenant, leavers="suspend", max_leavers=20)
+    assert (len(allowed.suspend), "新しいルームに入りません" in " ".join(allowed.notes)) == (20, False)
+
+
+def test_one_person_under_two_staff_numbers_is_said() -> None:
+    again = person(77, first_name="太郎1", login_id="new@city")
+    plan = build_plan(roster(again, person(2)), crowd(2), leavers="suspend", max_leavers=5)
+    assert "新規 S77 と一時停止 S1" in " ".join(plan.notes)
+    same_login = build_plan(
+        roster(replace(again, login_id="a1@city"), person(2)), crowd(2), leavers="suspend"
+    )
+    assert (same_login.suspend, same_login.count("conflict")) == ((), 1)
+    assert "番号が変わった同じ人なら" in same_login.of("conflict")[0].reason
+    stranger = build_plan(roster(person(77, login_id="a1@city")), crowd(2))
+    assert "別の人" in stranger.of("conflict")[0].reason
+    assert "同じ人なら" not in stranger.of("conflict")[0].reason
+
+
 @pytest.mark.parametrize(
     ("members", "leaving", "refused"),
     [(300, 10, False), (300, 11, True), (100, 5, False), (100, 6, True), (19, 1, True)],
@@ -290,13 +323,13 @@ def test_a_move_keeps_other_posts_and_leadership_where_it_was() -> None:
     entry["orgUnits"].append(other)
     item = only(person(orgunit_code="A2"), member(organizations=(entry,)))
     there = member(organizations=(entry,))
-    body = build_update(item, there, domain_id=DOMAIN, unit_id="u2", position_id=None)
+    body = build_update(item, there, domain_id=DOMAIN, unit_id="u2", position_id=None, level_id=None)
     assert body["organizations"][0]["orgUnits"] == [
         {"orgUnitId": "u2", "primary": True, "positionId": "p1"},
         {"orgUnitId": "u9", "primary": False, "positionId": "p2", "isManager": True, "visible": False},
     ]
     held = only(person(position="係長"), there)
-    body = build_update(held, there, domain_id=DOMAIN, unit_id="u1", position_id="p2")
+    body = build_update(held, there, domain_id=DOMAIN, unit_id="u1", position_id="p2", level_id=None)
     assert body["organizations"][0]["orgUnits"][0] == {
         "orgUnitId": "u1",
         "primary": True,
