@@ -42,7 +42,8 @@ from bousai_kit.onboarding.estimate import count_calls
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.plan_file import prepare_plan
-from bousai_kit.onboarding.tenant_view import Group, Position, TenantView, Unit, see_member
+from bousai_kit.onboarding.tenant_view import Group, TenantView, Unit, see_member
+from bousai_kit.onboarding.titles import Title
 from bousai_kit.roster import Roster, sample_roster
 from bousai_kit.settings import isolated_settings
 from bousai_kit.steps import apply_on, tenant_on
@@ -186,7 +187,7 @@ def as_tenant(roster: Roster, *, units: int = 300, changed: int = 3000) -> tuple
             Unit(f"id-{one.code}", one.code, one.name, f"id-{one.parent_code}" if one.parent_code else "")
             for one in codes
         ),
-        positions=tuple(Position(f"p-{title}", title, n) for n, title in enumerate(titles, start=1)),
+        positions=tuple(Title(f"p-{title}", title, n) for n, title in enumerate(titles, start=1)),
         groups=tuple(groups),
         bot_id=1,
     )
@@ -354,9 +355,7 @@ def child(folder: Path, domain_id: int) -> Numbers:
                     )
                     for one in lists["orgunits"]
                 ),
-                positions=tuple(
-                    Position(one["positionId"], one["positionName"]) for one in lists["positions"]
-                ),
+                positions=tuple(Title(one["positionId"], one["positionName"]) for one in lists["positions"]),
                 groups=tuple(
                     Group(
                         journal.id(f"group.create:{one.key}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,9 @@ from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.passwords import PlanSecret
 from bousai_kit.onboarding.plan_file import content_digest, keep_copy, write_private
 from bousai_kit.onboarding.room_steps import RoomWork
-from bousai_kit.onboarding.steps import Work
+from bousai_kit.onboarding.steps import Step, Work
 from bousai_kit.onboarding.tenant_view import read_tenant
+from bousai_kit.onboarding.titles import KINDS
 from bousai_kit.roster import Roster, roster_rows
 from bousai_kit.tables import csv_bytes
 
@@ -160,15 +161,16 @@ async def apply_plan(
     rooms = RoomWork(plan, journal, client, work.user_id)
     total = sum(len(group.add) + len(group.remove) for group in plan.groups)
     foreseen = {}
-    for title, steps in (
-        ("役職", work.positions),
+    phases: tuple[tuple[str, Callable[[], Iterator[Step]]], ...] = (
+        *((kind.label, partial(work.titles, kind)) for kind in KINDS),
         ("組織", work.units),
         ("メンバー", work.people),
         ("グループ", work.groups),
         ("グループのメンバー", work.group_members),
         ("トークルーム", rooms.creates),
         ("古いルームからの退出", rooms.leaves),
-    ):
+    )
+    for title, steps in phases:
         keys = [step.key for step in steps()]
         total += len(keys) if steps != work.group_members else 0
         left = (key for key in keys if not journal.done(key))
@@ -176,7 +178,8 @@ async def apply_plan(
     orphans: list[str] = []
     carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total, foreseen=foreseen)
     try:
-        await carrier.phase("役職", work.positions())
+        for kind in KINDS:
+            await carrier.phase(kind.label, work.titles(kind))
         await carrier.phase("組織", work.units(), workers=1)
         await carrier.phase("メンバー", work.people())
         await carrier.phase("グループ", work.groups())

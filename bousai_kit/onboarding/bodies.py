@@ -1,16 +1,17 @@
-"""What is sent for a person, a unit, a group: the vendor's words made of the kit's. Pure."""
+"""What is sent for a person, a unit, a level, a group: the vendor's words made of the kit's. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from bousai_kit.onboarding.items import GroupItem, PersonItem, UnitItem
+from bousai_kit.onboarding.items import GroupItem, LevelItem, PersonItem, PositionItem, UnitItem
 from bousai_kit.onboarding.plan import clean_organizations
 from bousai_kit.onboarding.tenant_view import Member
+from bousai_kit.onboarding.titles import Kind
 from bousai_kit.roster import Person
 
-__all__ = ["build_group", "build_unit", "build_update", "build_user"]
+__all__ = ["build_group", "build_title", "build_unit", "build_update", "build_user"]
 
 _WIRE = {
     "external_key": "userExternalKey",
@@ -23,7 +24,13 @@ _NAMES = ("last_name", "first_name", "last_kana", "first_kana")
 
 
 def build_user(
-    person: Person, *, domain_id: int, unit_id: str, position_id: str | None, password: str | None
+    person: Person,
+    *,
+    domain_id: int,
+    unit_id: str,
+    position_id: str | None,
+    level_id: str | None,
+    password: str | None,
 ) -> dict[str, Any]:
     """Body of ``POST /users``.
 
@@ -37,6 +44,7 @@ def build_user(
     if password is not None:
         config = {"passwordCreationType": "ADMIN", "password": password, "changePasswordAtNextLogin": True}
     unit = {"orgUnitId": unit_id, "primary": True, "positionId": position_id}
+    own = {"domainId": domain_id, "primary": True, **({"levelId": level_id} if level_id else {})}
     return {
         "domainId": domain_id,
         "email": person.login_id,
@@ -47,7 +55,7 @@ def build_user(
         **({"privateEmail": person.private_email} if password is None else {}),
         "locale": "ja_JP",
         "timeZone": "Asia/Tokyo",
-        "organizations": [{"domainId": domain_id, "primary": True, "orgUnits": [unit]}],
+        "organizations": [{**own, "orgUnits": [unit]}],
         **({"cellPhone": person.phone} if person.phone else {}),
     }
 
@@ -68,6 +76,7 @@ def build_update(
     domain_id: int,
     unit_id: str,
     position_id: str | None,
+    level_id: str | None,
 ) -> dict[str, Any]:
     """Body of ``PATCH /users/{id}``: what changes, objects and arrays whole.
 
@@ -85,25 +94,33 @@ def build_update(
         body["userName"] = _user_name(
             *(str(getattr(person if name in changes else member, name)) for name in _NAMES)
         )
-    if "orgunit" in changes or "position" in changes:
+    if {"orgunit", "position", "level"} & set(changes):
         body["organizations"] = _organizations(
             member,
             domain_id=domain_id,
             unit_id=unit_id if "orgunit" in changes else None,
             position=(position_id,) if "position" in changes else None,
+            level=(level_id,) if "level" in changes else None,
         )
     return body
 
 
 def _organizations(
-    member: Member, *, domain_id: int, unit_id: str | None, position: tuple[str | None] | None
+    member: Member,
+    *,
+    domain_id: int,
+    unit_id: str | None,
+    position: tuple[str | None] | None,
+    level: tuple[str | None] | None,
 ) -> list[dict[str, Any]]:
-    """Posts as they are, but for the primary unit and the position held there; other posts stay."""
+    """As they are, but for this domain's level, primary unit and the position held there; the rest stays."""
     entries = clean_organizations(member)
     own = next((one for one in entries if one.get("domainId") in (None, domain_id)), None)
     if own is None:
         own = {"domainId": domain_id, "primary": not entries, "orgUnits": []}
         entries.append(own)
+    if level is not None:
+        own["levelId"] = level[0]
     units: list[dict[str, Any]] = own["orgUnits"]
     primary = next((one for one in units if one.get("primary")), None)
     wanted = unit_id or (primary or {}).get("orgUnitId")
@@ -117,6 +134,12 @@ def _organizations(
         *({**one, "primary": False} for one in rest),
     ]
     return entries
+
+
+def build_title(kind: Kind, one: LevelItem | PositionItem, *, domain_id: int) -> dict[str, Any]:
+    """Body of ``POST /directory/levels`` or ``/directory/positions``."""
+    body = {"domainId": domain_id, "displayOrder": one.order, f"{kind.field}Name": one.name}
+    return body | ({"executive": one.executive} if isinstance(one, LevelItem) else {})
 
 
 def build_unit(unit: UnitItem, *, domain_id: int, parent_id: str | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from bousai_kit.onboarding.items import GroupItem, PersonItem, Plan, UnitItem
 from bousai_kit.onboarding.journal import Journal, State
 from bousai_kit.onboarding.plan import diff
 from bousai_kit.onboarding.tenant_view import TenantView
+from bousai_kit.onboarding.titles import KINDS
 from bousai_kit.roster import RosterUnit
 
 __all__ = ["TenantDrifted", "check_drift", "find_drift"]
@@ -57,12 +58,13 @@ def find_drift(plan: Plan, view: TenantView, journal: Journal) -> Iterator[str]:
     for was, found in zip(plan.units, now.units, strict=True):
         if _unit_drifted(was, found, journal):
             yield f"組織 {was.code}"
-    positions = {one.name: one for one in now.positions}
-    for position in plan.positions:
-        there = positions.get(position.name)
-        known = there is not None and there.action == position.action
-        if not known and not _touched(journal, f"position.create:{position.name}"):
-            yield f"役職 {position.name}"
+    for kind in KINDS:
+        titles = {one.name: one for one in getattr(now, kind.plural)}
+        for title in getattr(plan, kind.plural):
+            there = titles.get(title.name)
+            known = there is not None and (there.action, there.id) == (title.action, title.id)
+            if not known and not _touched(journal, kind.step(title.name)):
+                yield f"{kind.label} {title.name}"
     for item, seen in zip(plan.people, now.people, strict=True):
         if _person_drifted(item, seen, journal):
             yield f"職員番号 {item.person.staff_number}"

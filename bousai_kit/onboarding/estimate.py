@@ -25,6 +25,7 @@ def count_calls(plan: Plan) -> Counter[str]:
         elif unit.action == "update":
             calls["orgunits.patch"] += "name" in unit.changes
             calls["orgunits.move"] += "parent" in unit.changes
+    calls["levels.create"] = sum(one.action == "create" for one in plan.levels)
     calls["positions.create"] = sum(one.action == "create" for one in plan.positions)
     calls["users.create"] = plan.count("create")
     for person in plan.of("update"):
@@ -50,14 +51,23 @@ def at_limit_s(calls: int, limit: int) -> float:
 
 
 _OPERATIONS = {
+    "level.create": "levels.create",
     "position.create": "positions.create",
     "user.create": "users.create",
     "user.update": "users.patch",
     "user.suspend": "users.suspend",
+    "user.unsuspend": "users.unsuspend",
+    "user.delete": "users.delete",
+    "user.restore": "users.patch",
     "group.create": "groups.create",
     "group.update": "groups.patch",
     "group.add": "groups.add-member",
     "group.remove": "groups.remove-member",
+    "group.member": "groups.remove-member",
+    "group.name": "groups.patch",
+    "group.delete": "groups.delete",
+    "level.delete": "levels.delete",
+    "position.delete": "positions.delete",
     "room.create": "channels.create",
     "room.leave": "channels.leave",
 }

@@ -1,4 +1,4 @@
-"""What a plan consists of: one item a person, unit, level, position and group, and what is to become of it."""
+"""What a plan consists of: one item a person, unit, level, position, group, and what becomes of it."""
 
 from __future__ import annotations
 
@@ -346,7 +346,8 @@ class Plan:
     @property
     def nothing_to_do(self) -> bool:
         """The tenant is already as the roster wants it."""
-        actions = {one.action for one in (*self.units, *self.levels, *self.positions)}
+        actions = {one.action for one in self.units}
+        actions |= {one.action for one in self.levels} | {one.action for one in self.positions}
         actions |= {one.action for one in self.groups} | {one.action for one in self.rooms}
         return not (actions - {"unchanged"} or self.suspend or self.count("create") or self.count("update"))
 

@@ -23,6 +23,7 @@ from bousai_kit.onboarding.items import (
     LABELS,
     GroupItem,
     Leaver,
+    LevelItem,
     PersonItem,
     Plan,
     PositionItem,
@@ -49,16 +50,19 @@ _LISTS = {
     "suspend": Leaver,
     "stay": Leaver,
     "units": UnitItem,
+    "levels": LevelItem,
     "positions": PositionItem,
     "groups": GroupItem,
     "rooms": RoomItem,
 }
 _NAMES = {"units": "orgunits"}
-_LATER = ("stay",)
-"""Lists that older files do not have: written when there is something in them."""
+_LATER = ("stay", "levels")
+"""Lists that older files do not have: written when there is something in them, and then counted and named."""
 
 _ROW = tuple(one.name for one in fields(Person) if one.name != "extra")
-_REPEATED = ("orgunit_code", "orgunit_name", "position", "hq_role", "ward", "bureau", "device_os", "note")
+_REPEATED = (
+    *("orgunit_code", "orgunit_name", "position", "level", "hq_role", "ward", "bureau", "device_os", "note"),
+)
 _PUT = tuple(
     (one.name, getattr(Person, one.name).__set__, one.default)
     for one in fields(Person)
@@ -189,10 +193,12 @@ def _document(plan: Plan) -> dict[str, Any]:
         "roster_sha256": plan.roster_sha256,
         "leavers": plan.leavers,
         "summary": {
-            name: value for name, value in plan.as_json().items() if name not in ("plan_id", "notes")
+            name: value
+            for name, value in plan.as_json().items()
+            if name not in ("plan_id", "notes", *(one for one in _LATER if not getattr(plan, one)))
         },
         "notes": list(plan.notes),
-        "labels": dict(LABELS),
+        "labels": {name: label for name, label in LABELS.items() if name != "level" or plan.levels},
         "people": _Rows(plan.people),
         **{
             _NAMES.get(name, name): [_slim(one) for one in getattr(plan, name)]

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from bousai_kit.errors import Conflict, NotFound
 from bousai_kit.ledger import NewEvent
 from bousai_kit.lineworks.directory import external_key
-from bousai_kit.onboarding.bodies import build_group, build_unit, build_update, build_user
-from bousai_kit.onboarding.items import GroupItem, PersonItem, Plan, PositionItem, UnitItem
+from bousai_kit.onboarding.bodies import build_group, build_title, build_unit, build_update, build_user
+from bousai_kit.onboarding.items import GroupItem, LevelItem, PersonItem, Plan, PositionItem, UnitItem
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
 from bousai_kit.onboarding.tenant_view import TenantView, see_member
+from bousai_kit.onboarding.titles import KINDS, LEVEL, POSITION, Kind, by_name, see_title
 from bousai_kit.onboarding.unsettled import held_rows
 from bousai_kit.roster import Person
 
@@ -93,7 +94,7 @@ class Work:
         self.plan, self.view, self.journal, self.client = plan, view, journal, client
         self._secret = secret
         self._units = {unit.code: unit for unit in plan.units}
-        self._positions = {one.name: one for one in plan.positions}
+        self._titles = {kind: by_name(getattr(plan, kind.plural)) for kind in KINDS}
         self._user_ids = {item.person.staff_number: item.user_id for item in plan.people if item.user_id}
         self._without: dict[str, list[str]] = {}
         new = (item.person for item in plan.creates if not view.shows(item.person))
@@ -106,36 +107,35 @@ class Work:
         unit = self._units.get(code)
         return "" if unit is None else unit.unit_id or self.journal.id(f"orgunit.create:{code}")
 
-    def position_id(self, name: str) -> str:
-        """Id of a position of the plan, "" while there is none."""
-        one = self._positions.get(name)
-        return "" if one is None else one.position_id or self.journal.id(f"position.create:{name}")
+    def title_id(self, kind: Kind, person: Person) -> str | None:
+        """Id of the level or position that a row names; "" while there is none, None: it names none."""
+        one = self._titles[kind](kind.of(person))
+        return None if one is None else one.id or self.journal.id(kind.step(one.name))
 
     def user_id(self, number: str) -> str:
         """Id of a person of the plan, "" while there is none."""
         return self._user_ids.get(number) or self.journal.id(f"user.create:{number}")
 
-    # -- positions and units ------------------------------------------------------------------------------
+    # -- levels, positions and units ----------------------------------------------------------------------
 
-    def positions(self) -> Iterator[Step]:
-        """Create what is missing."""
-        for one in self.plan.positions:
+    def titles(self, kind: Kind) -> Iterator[Step]:
+        """Create the levels or positions that are missing."""
+        for one in getattr(self.plan, kind.plural):
             if one.action == "create":
-                yield self._position(one)
+                yield self._title(kind, one)
 
-    def _position(self, one: PositionItem) -> Step:
+    def _title(self, kind: Kind, one: LevelItem | PositionItem) -> Step:
+        there = getattr(self.client, kind.plural)
+
         async def send() -> str:
-            body = {"domainId": self.plan.domain_id, "displayOrder": one.order, "positionName": one.name}
-            made = await self.client.positions.create(body)
-            return str(made.get("positionId") or "")
+            made = await there.create(build_title(kind, one, domain_id=self.plan.domain_id))
+            return see_title(kind, made).id
 
         async def look() -> str | None:
-            async for there in self.client.positions.list():
-                if there.get("positionName") == one.name:
-                    return str(there.get("positionId") or "")
-            return None
+            found = by_name([see_title(kind, said) async for said in there.list()])(one.name)
+            return None if found is None else found.id
 
-        return Step(f"position.create:{one.name}", send, look)
+        return Step(kind.step(one.name), send, look)
 
     def units(self) -> Iterator[Step]:
         """Parents before children; one after the other."""
@@ -200,9 +200,9 @@ class Work:
         new = item.action == "create"
         if (new or "orgunit" in item.changes) and not self.unit_id(person.orgunit_code):
             return f"所属（{person.orgunit_code}）がまだ登録されていません。"
-        wanted = new or "position" in item.changes
-        if wanted and person.position in self._positions and not self.position_id(person.position):
-            return f"役職「{person.position}」がまだ登録されていません。"
+        for kind in KINDS:
+            if (new or kind.field in item.changes) and self.title_id(kind, person) == "":
+                return f"{kind.label}「{kind.of(person)}」がまだ登録されていません。"
         return ""
 
     def _create(self, item: PersonItem) -> Step:
@@ -217,7 +217,8 @@ class Work:
                 person,
                 domain_id=domain_id,
                 unit_id=self.unit_id(person.orgunit_code),
-                position_id=self.position_id(person.position) or None,
+                position_id=self.title_id(POSITION, person),
+                level_id=self.title_id(LEVEL, person),
                 password=password,
             )
             made = await self.client.users.create(body)
@@ -255,7 +256,8 @@ class Work:
                     member,
                     domain_id=self.plan.domain_id,
                     unit_id=self.unit_id(person.orgunit_code),
-                    position_id=self.position_id(person.position) or None,
+                    position_id=self.title_id(POSITION, person),
+                    level_id=self.title_id(LEVEL, person),
                 )
                 await self.client.users.patch(item.user_id, body)
             return item.user_id

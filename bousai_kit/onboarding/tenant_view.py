@@ -1,4 +1,4 @@
-"""The tenant as it stands, read once: members, units, levels, positions, groups. What a plan is made against."""
+"""The tenant as it stands, read once: members, units, titles, groups. What a plan is made against."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.plan_file import kept_plan
 from bousai_kit.onboarding.tenant_view import TenantView
+from bousai_kit.onboarding.titles import KINDS
 
 if TYPE_CHECKING:
     from bousai_kit.ledger import Ledger
@@ -64,7 +65,9 @@ async def find_unfinished(
 
 def is_complete(plan: Plan, journal: Journal) -> bool:
     """Every step that the plan is known to need has been done."""
-    steps = [f"position.create:{one.name}" for one in plan.positions if one.action == "create"]
+    steps = [
+        kind.step(one.name) for kind in KINDS for one in getattr(plan, kind.plural) if one.action == "create"
+    ]
     steps += [f"orgunit.{one.action}:{one.code}" for one in plan.units if one.action != "unchanged"]
     steps += [
         f"user.{one.action}:{one.person.staff_number}"
