@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,15 +53,26 @@ def area(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Dotted names that a module imports, wherever in its text; for annotations only ones excepted."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
+    annotating = {
+        below
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for top in node.body
+        for below in ast.walk(top)
+    }
     package = ["bousai_kit", *path.relative_to(PACKAGE).parts[:-1]]
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed(path)):
+        if node in annotating:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -69,7 +81,7 @@ def imported(path: Path) -> set[str]:
             found.add(module)
             if module == "bousai_kit":
                 found |= {f"{module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def own(path: Path) -> set[str]:
@@ -116,7 +128,7 @@ def test_modules_stay_readable(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=ids)
 def test_no_default_argument_reads_a_clock(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             defaults = [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
             calls = [ast.unparse(default) for default in defaults if isinstance(default, ast.Call)]
@@ -131,6 +143,6 @@ WALL_MAY = {"clock", "cli", "panels", "lab", "demo", "sandbox"}  # pixels, proce
 def test_only_the_clock_reads_the_wall(path: Path) -> None:
     if area(path) in WALL_MAY:
         return
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call):
             assert ast.unparse(node.func) not in WALL, f"line {node.lineno}"
