@@ -11,6 +11,7 @@ from . import Bar, Json, Yes, bench_for_cli, confirm, emit, note, run
 from .onboard_activation import register_activation
 from .onboard_console import register_console
 from .onboard_handouts import register_handouts
+from .onboard_undo import apply_undo, register_undo, review_undo
 from .plan_text import plan_lines, plan_text
 
 if TYPE_CHECKING:
@@ -108,12 +109,15 @@ def register(app: typer.Typer) -> None:
         out: Annotated[Path, typer.Option(metavar="FILE.xlsx", help="書き出し先（氏名を含みます）。")],
         as_json: Json = False,
     ) -> None:
-        """計画を、二人目が確かめるための Excel にします（ポスト、人、組織、グループ、ルーム）。"""
+        """計画（取り消しの計画も）を、二人目が確かめるための Excel にします。"""
 
         def main() -> int:
             from ..onboarding import load_plan
             from ..onboarding.review import write_review
+            from ..onboarding.undo_file import is_undo_file
 
+            if is_undo_file(plan):
+                return review_undo(plan, out, as_json=as_json)
             made = load_plan(plan)
             write_review(made, out)
             text = f"{out} を作りました。氏名を含みます。確認が済んだら削除してください。"
@@ -124,13 +128,16 @@ def register(app: typer.Typer) -> None:
 
     @onboard.command()
     def apply(plan: PlanFile, yes: Yes = False, as_json: Json = False) -> None:
-        """計画を実行します。途中で止まっても、同じコマンドで続きから再開します。"""
+        """計画（取り消しの計画も）を実行します。途中で止まっても、同じコマンドで続きから再開します。"""
 
         async def main() -> int:
             from ..onboarding import load_plan
+            from ..onboarding.undo_file import is_undo_file
             from ..rehearsal import let_a_day_pass
             from ..steps import apply_on
 
+            if is_undo_file(plan):
+                return await apply_undo(plan, yes=yes, as_json=as_json)
             made = load_plan(plan)
             async with bench_for_cli() as bench:
                 question = "\n".join([f"接続先：{bench.settings.profile}", *plan_lines(made)])
@@ -153,40 +160,7 @@ def register(app: typer.Typer) -> None:
 
         run(main)
 
-    @onboard.command()
-    def undo(
-        apply_id: Annotated[str, typer.Argument(metavar="APPLY_ID", help="onboard apply の結果にある ID。")],
-        yes: Yes = False,
-        as_json: Json = False,
-    ) -> None:
-        """登録を、できる範囲で取り消します。取り消せないものを先に示します。"""
-
-        async def main() -> int:
-            from ..onboarding import plan_undo, undo_apply
-
-            async with bench_for_cli() as bench:
-                given: dict[str, Any] = {
-                    "client": bench.client,
-                    "ledger": bench.ledger,
-                    "home": bench.home,
-                    "domain_id": bench.domain_id,
-                }
-                preview = await plan_undo(apply_id, **given)
-                for sentence in preview.sentences():
-                    note(sentence)
-                confirm(f"接続先：{bench.settings.profile}", yes=yes or bench.in_sandbox)
-                bar = Bar("取り消し")
-                try:
-                    result = await undo_apply(apply_id, clock=bench.clock, tell=bar.update, **given)
-                finally:
-                    bar.close()
-            text = f"{result.undone:,} 件を取り消しました（失敗 {len(result.failed):,} 件、"
-            text += f"取り消せないもの {len(result.impossible):,} 件）。"
-            emit(result.as_json(), "\n".join([text, *_items(result.failed)]), as_json)
-            return 1 if result.failed or result.left else 0
-
-        run(main)
-
+    register_undo(onboard)
     register_handouts(onboard)
     register_activation(onboard)
 

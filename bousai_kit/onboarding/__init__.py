@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bousai_kit.onboarding.plan_file import load_plan, prepare_plan, save_plan
     from bousai_kit.onboarding.slips import destroy_secret, handouts_for_plan
     from bousai_kit.onboarding.tenant_view import TenantView, read_tenant
-    from bousai_kit.onboarding.undo import UndoResult, plan_undo, undo_apply
+    from bousai_kit.onboarding.undo import UndoResult, carry_undo, plan_undo, undo_apply
 
 _WHERE = {
     "ApplyResult": "apply",
@@ -22,6 +22,7 @@ _WHERE = {
     "UndoResult": "undo",
     "apply_plan": "apply",
     "build_plan": "plan",
+    "carry_undo": "undo",
     "destroy_secret": "slips",
     "handouts_for_plan": "slips",
     "load_plan": "plan_file",
@@ -41,6 +42,7 @@ __all__ = [
     "UndoResult",
     "apply_plan",
     "build_plan",
+    "carry_undo",
     "destroy_secret",
     "handouts_for_plan",
     "load_plan",

@@ -1,35 +1,60 @@
-"""Take an apply back, as far as the platform can; what it cannot is said first (`undo_plan`)."""
+"""Take an apply back, as far as the platform can; what it cannot is said first (`undo_plan`).
+
+At once (`undo_apply`), or as a plan that a second person reads before it is carried out (`plan_undo`,
+`undo_file`, `carry_undo`). Either way the tenant is looked at anew before anything is taken back.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bousai_kit.errors import GuardError, InputError, NotFound
-from bousai_kit.ledger import NewEvent
-from bousai_kit.onboarding.carry import Carrier, Tell
+from bousai_kit.errors import GuardError, InputError
+from bousai_kit.onboarding.carry import WORKERS, Carrier, Tell
+from bousai_kit.onboarding.estimate import estimate_s, phase_s
 from bousai_kit.onboarding.journal import AT_ONCE, Journal
-from bousai_kit.onboarding.plan_file import kept_plan
-from bousai_kit.onboarding.steps import Step
-from bousai_kit.onboarding.tenant_view import read_tenant, see_member
-from bousai_kit.onboarding.undo_plan import UndoPlan, build_undo
+from bousai_kit.onboarding.plan_file import content_digest, kept_plan
+from bousai_kit.onboarding.tenant_view import TenantView, read_tenant
+from bousai_kit.onboarding.undo_drift import check_undo_drift
+from bousai_kit.onboarding.undo_file import check_undo_place, name_undo
+from bousai_kit.onboarding.undo_items import UndoPlan
+from bousai_kit.onboarding.undo_plan import build_undo
+from bousai_kit.onboarding.undo_steps import UndoWork
 
 if TYPE_CHECKING:
     from bousai_kit.clock import Clock
     from bousai_kit.ledger import Ledger
     from bousai_kit.lineworks.client import LineWorksClient
 
-__all__ = ["UndoPlan", "UndoResult", "build_undo", "plan_undo", "undo_apply"]
+__all__ = ["UndoPlan", "UndoResult", "build_undo", "carry_undo", "plan_undo", "undo_apply"]
 
 _MADE = ("step.done", "step.settled_done")
+_UNDO_ID = re.compile(r"u\d{8}-\d{6}-[0-9a-f]{8}")
+_STILL_AT_WORK = timedelta(seconds=90)
 
 
 @dataclass(frozen=True, slots=True)
 class UndoResult:
-    """``onboard undo --json``."""
+    """What one run took back.
+
+    Attributes
+    ----------
+    apply_id, undo_id : str
+    undone, skipped : int
+        Steps done in this run; steps that earlier runs had done.
+    failed : tuple of dict
+        ``step, row, staff_number, reason``: what could not be taken back, or may not have been.
+    unknown : tuple of dict
+        Those of them of which nobody knows.
+    impossible : tuple of dict
+        ``subject, reason``.
+    left : int
+        Steps that a stop kept from being reached, or that the apply ended meanwhile.
+    """
 
     apply_id: str
     undone: int
@@ -37,104 +62,42 @@ class UndoResult:
     impossible: tuple[dict[str, str], ...] = ()
     elapsed_s: float = 0.0
     left: int = 0
+    skipped: int = 0
+    unknown: tuple[dict[str, Any], ...] = ()
+    undo_id: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is left of what can be taken back."""
+        return not (self.failed or self.left)
 
     def as_json(self) -> dict[str, Any]:
-        """Its keys."""
+        """The keys of ``onboard undo --json``."""
         return {
             "apply_id": self.apply_id,
+            "undo_id": self.undo_id,
             "undone": self.undone,
             "failed": list(self.failed),
             "impossible": list(self.impossible),
             "elapsed_s": self.elapsed_s,
             "left": self.left,
+            "skipped": self.skipped,
         }
 
-
-class _Undoing:
-    """Makes the steps."""
-
-    def __init__(self, undo: UndoPlan, client: LineWorksClient, domain_id: int) -> None:
-        self.undo, self.client, self.domain_id = undo, client, domain_id
-
-    def rooms(self) -> Iterator[Step]:
-        client, stream = self.client, f"apply:{self.undo.apply_id}"
-        for room in self.undo.rooms:
-            step = _step(f"room.leave:{room}", lambda id_=room: client.channels.leave(self.undo.bot_id, id_))
-            step.also = lambda _, id_=room: [  # type: ignore[misc]
-                NewEvent(stream, "room.left", id_, {}, once=f"{stream}|left|{id_}")
-            ]
-            yield step
-
-    def groups(self) -> Iterator[Step]:
-        client = self.client
-        for group_id in self.undo.groups:
-            yield _step(f"group.delete:{group_id}", lambda id_=group_id: client.groups.delete(id_))
-        for group_id, name in self.undo.group_names:
-            yield _step(
-                f"group.name:{group_id}",
-                lambda id_=group_id, old=name: client.groups.patch(id_, {"groupName": old}),
-            )
-        for group_id, user_id, back in self.undo.group_members:
-            call = client.groups.add_member if back else client.groups.remove_member
-            yield _step(
-                f"group.member:{group_id}:{user_id}",
-                lambda call=call, group=group_id, user=user_id: call(group, user),
-            )
-
-    def people(self) -> Iterator[Step]:
-        users = self.client.users
-        for user_id in self.undo.delete:
-            yield _step(f"user.delete:{user_id}", lambda id_=user_id: users.delete(id_))
-        for user_id, body in self.undo.restore:
-            yield _step(f"user.restore:{user_id}", lambda id_=user_id, old=body: users.patch(id_, old))
-        for user_id in self.undo.suspend:
-            yield self._switch(user_id, suspended=True)
-        for user_id in self.undo.unsuspend:
-            yield self._switch(user_id, suspended=False)
-
-    def _switch(self, user_id: str, *, suspended: bool) -> Step:
-        users = self.client.users
-
-        async def send() -> str:
-            await (users.suspend(user_id) if suspended else users.unsuspend(user_id))
-            return user_id
-
-        async def look() -> str | None:
-            there = see_member(await users.get(user_id))
-            return user_id if there.suspended is suspended else None
-
-        return Step(f"user.{'suspend' if suspended else 'unsuspend'}:{user_id}", send, look)
-
-    def units(self) -> Iterator[Step]:
-        orgunits, domain_id = self.client.orgunits, self.domain_id
-        for unit_id, name in self.undo.unit_changes:
-            yield _step(
-                f"orgunit.name:{unit_id}",
-                lambda id_=unit_id, old=name: orgunits.patch(
-                    id_, {"domainId": domain_id, "orgUnitName": old}
-                ),
-            )
-        for unit_id in self.undo.units:
-            yield _step(f"orgunit.delete:{unit_id}", lambda id_=unit_id: orgunits.delete(id_))
-
-    def positions(self) -> Iterator[Step]:
-        for position_id in self.undo.positions:
-            yield _step(
-                f"position.delete:{position_id}", lambda id_=position_id: self.client.positions.delete(id_)
-            )
+    def as_apply_json(self) -> dict[str, Any]:
+        """With the keys of ``onboard apply --json`` as well."""
+        failed = [one for one in self.failed if one not in self.unknown]
+        return {**self.as_json(), "done": self.undone, "failed": failed, "unknown": list(self.unknown)}
 
 
-def _step(key: str, call: Any) -> Step:
-    """A step that can be repeated without harm; what is gone already is as good as done."""
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What was seen: the undo as it would be planned now, and what it was made from."""
 
-    async def send() -> str:
-        try:
-            await call()
-        except NotFound:
-            return ""
-        return key.rpartition(":")[2]
-
-    return Step(key, send)
+    undo: UndoPlan
+    view: TenantView
+    applied: Journal
+    journal: Journal
 
 
 async def plan_undo(
@@ -147,29 +110,129 @@ async def plan_undo(
     InputError
         This home knows no such apply.
     GuardError
-        It is another tenant's.
+        It is another tenant's, or an undo itself.
     """
-    undo, _ = await _look(apply_id, client=client, ledger=ledger, home=home, domain_id=domain_id)
-    return undo
+    sight = await _look(apply_id, client=client, ledger=ledger, home=home, domain_id=domain_id)
+    return sight.undo
+
+
+async def carry_undo(
+    planned: UndoPlan,
+    *,
+    client: LineWorksClient,
+    ledger: Ledger,
+    clock: Clock,
+    home: Path,
+    domain_id: int,
+    stop: asyncio.Event | None = None,
+    tell: Tell | None = None,
+) -> UndoResult:
+    """Carry a planned undo out; the same call again goes on with what is left.
+
+    Parameters
+    ----------
+    planned : UndoPlan
+        From `plan_undo`, or from a file. What is done is looked up anew and must be the same.
+    stop : asyncio.Event, optional
+        Once set, what is under way is finished and nothing more is begun.
+    tell : callable, optional
+        Told steps ended, all steps, and what is being done.
+
+    Raises
+    ------
+    GuardError
+        It is another tenant's, or the tenant has drifted since it was planned: nothing was taken back.
+    ConfigError
+        It was made in another home.
+    InputError
+        This home knows no such apply.
+    LineWorksError
+        Something that every step would meet; what had been done is in the ledger.
+    """
+    check_undo_place(planned, home=home, domain_id=domain_id)
+    began = clock.monotonic()
+    if tell is not None:
+        tell(0, 0, "テナントの状態を確認しています…")
+    sight = await _look(planned.apply_id, client=client, ledger=ledger, home=home, domain_id=domain_id)
+    if planned.plan_sha256 != sight.undo.plan_sha256:
+        raise GuardError(
+            "取り消しの計画が、この登録のものではありません。何も変更していません。",
+            hint=f"`bousai onboard undo {planned.apply_id} --out UNDO.json` で作り直してください。",
+        )
+    check_undo_drift(planned, sight.undo, sight.journal)
+    return await _carry(sight, planned.undo_id, client, clock, began, stop, tell)
+
+
+async def undo_apply(
+    apply_id: str,
+    *,
+    client: LineWorksClient,
+    ledger: Ledger,
+    clock: Clock,
+    home: Path,
+    domain_id: int,
+    stop: asyncio.Event | None = None,
+    tell: Tell | None = None,
+) -> UndoResult:
+    """Plan an undo and carry it out; the same call again goes on with what is left.
+
+    Raises
+    ------
+    InputError, GuardError
+        See `plan_undo`.
+    LineWorksError
+        Something that every step would meet; what had been done is in the ledger.
+    """
+    began = clock.monotonic()
+    sight = await _look(apply_id, client=client, ledger=ledger, home=home, domain_id=domain_id)
+    return await _carry(sight, sight.undo.undo_id, client, clock, began, stop, tell)
 
 
 async def _look(
     apply_id: str, *, client: LineWorksClient, ledger: Ledger, home: Path, domain_id: int
-) -> tuple[UndoPlan, Journal]:
+) -> _Sight:
+    if _UNDO_ID.fullmatch(apply_id):
+        raise GuardError(
+            "取り消しを取り消すことはできません。",
+            hint="元に戻すには、名簿から `bousai onboard plan` で新しい計画を作って実行してください"
+            "（削除から 7 日以内の人は復元されます）。",
+        )
     plan = kept_plan(home, apply_id)
     if plan.domain_id != domain_id:
         raise GuardError("この登録は別のテナント（ドメイン）のものです。何も変更していません。")
-    journal = Journal(ledger, apply_id)
-    view = await read_tenant(client, domain_id=domain_id, ledger=ledger, bot_id=plan.bot_id)
-    await journal.refresh()
-    if journal.planned is None:
+    applied, journal = Journal(ledger, apply_id), Journal(ledger, apply_id, undo=True)
+    await applied.refresh()
+    digest = content_digest(plan)
+    if applied.planned is None:
         raise InputError(
             f"登録 {apply_id} は台帳にありません。",
             hint="ID を確かめてください（`onboard apply` の結果にあります）。",
         )
-    unsure = any(".create:" in key and not state.id for key, state in journal.states.items())
-    elsewhere = await _made_elsewhere(ledger, journal.stream) if unsure else set()
-    return build_undo(plan, view, journal, elsewhere=elsewhere), journal
+    if applied.planned.get("plan_sha256", digest) != digest:
+        raise GuardError(
+            f"このフォルダにある計画 {apply_id} は、実行されたものと内容が違います。何も変更していません。",
+            hint="登録を実行した BOUSAI_HOME の控え（plans フォルダ）を確かめてください。",
+        )
+    await journal.refresh()  # before the view: what is done by now and yet there was brought back
+    undone = {step for step, state in journal.states.items() if state.status == "done"}
+    view = await read_tenant(client, domain_id=domain_id, ledger=ledger, bot_id=plan.bot_id)
+    await applied.refresh()  # after it: whatever is seen in it has its intent here
+    await journal.refresh()
+    unsure = any(".create:" in key and not state.id for key, state in applied.states.items())
+    undo = build_undo(
+        plan,
+        view,
+        applied,
+        elsewhere=await _made_elsewhere(ledger, applied.stream) if unsure else set(),
+        left_since={step.partition(":")[2] for step in journal.states if step.startswith("room.leave:")},
+        undone=undone,
+    )
+    undo.domain_id, undo.made_at, undo.plan_sha256 = domain_id, view.read_at, digest
+    undo.notes = await _notes(undo, applied, view)
+    calls, reading = undo.count_calls(), max(1, view.requests)
+    undo.calls = sum(calls.values()) + reading
+    undo.eta_s = estimate_s(calls, reading=reading, per_minute=view.per_minute, limits={})
+    return _Sight(name_undo(undo, home), view, applied, journal)
 
 
 async def _made_elsewhere(ledger: Ledger, stream: str) -> set[str]:
@@ -184,48 +247,70 @@ async def _made_elsewhere(ledger: Ledger, stream: str) -> set[str]:
     return found - {""}
 
 
-async def undo_apply(
-    apply_id: str,
-    *,
-    client: LineWorksClient,
-    ledger: Ledger,
-    clock: Clock,
-    home: Path,
-    domain_id: int,
-    stop: asyncio.Event | None = None,
-    tell: Tell | None = None,
-) -> UndoResult:
-    """Take an apply back; the same call again goes on with what is left.
+async def _notes(undo: UndoPlan, applied: Journal, view: TenantView) -> list[str]:
+    notes = []
+    at_work = [state.at for state in applied.states.values() if state.status == "open"]
+    if not applied.undone and any(abs(view.read_at - at) < _STILL_AT_WORK for at in at_work):
+        notes.append(
+            "この登録は、いまも別の画面で実行されているかもしれません。止めてから取り消してください。"
+        )
+    pages = await applied.ledger.read(stream=applied.stream, kinds=("handout.printed",))
+    printed = {event.subject for event in pages} & {undo.labels.get(one) for one in undo.delete}
+    if printed:
+        notes.append(
+            f"削除する人のうち {len(printed):,} 名分の配付資料（初期パスワードの紙）が作られています。"
+            "渡した紙を回収し、残っている紙とファイルを破棄してください。"
+        )
+    return notes
 
-    Raises
-    ------
-    InputError, GuardError
-        See `plan_undo`.
-    LineWorksError
-        Something that every step would meet.
-    """
-    began = clock.monotonic()
-    undo, applied = await _look(apply_id, client=client, ledger=ledger, home=home, domain_id=domain_id)
+
+async def _carry(
+    sight: _Sight,
+    undo_id: str,
+    client: LineWorksClient,
+    clock: Clock,
+    began: float,
+    stop: asyncio.Event | None,
+    tell: Tell | None,
+) -> UndoResult:
+    undo, applied, journal = sight.undo, sight.applied, sight.journal
     known = {key: state.at for key, state in applied.states.items()}
-    journal = Journal(ledger, apply_id, undo=True)
-    await ledger.append(journal.stream, "undo.begun", once=f"{journal.stream}|undo.begun")
+    ledger, stream = journal.ledger, journal.stream
+    await ledger.append(stream, "undo.begun", body={"undo_id": undo_id}, once=f"{stream}|undo.begun")
     await journal.refresh()
-    work = _Undoing(undo, client, domain_id)
-    phases = (work.rooms, work.groups, work.people, work.units, work.positions)
-    total = sum(1 for phase in phases for _ in phase())
-    carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total, undoing=True)
-    await carrier.phase("トークルーム", work.rooms())
-    await carrier.phase("グループ", work.groups())
-    await carrier.phase("メンバー", work.people())
-    await carrier.phase("組織", work.units(), workers=1)
-    await carrier.phase("役職", work.positions())
+    work = UndoWork(undo, sight.view, client)
+    total, foreseen = 0, {}
+    for title, steps, _ in work.phases():
+        keys = [step.key for step in steps()]
+        total += len(keys)
+        left = (key for key in keys if not journal.done(key))
+        foreseen[title] = phase_s(left, lambda operation: client.gate.pacer(operation).limit)
+    carrier = Carrier(
+        journal, clock=clock, stop=stop, tell=tell, total=total, foreseen=foreseen, undoing=True
+    )
+    for title, steps, workers in work.phases():
+        await carrier.phase(title, steps(), workers=workers or WORKERS)
     await applied.refresh()  # an apply that was under way has ended what it had begun
     since = sum(known.get(key) != state.at for key, state in applied.states.items())
-    return UndoResult(
-        apply_id=apply_id,
+    unknown = tuple(_named(one, undo) for one in carrier.unknown)
+    result = UndoResult(
+        apply_id=undo.apply_id,
         undone=carrier.done,
-        failed=(*carrier.failed, *carrier.unknown),
+        failed=(*(_named(one, undo) for one in carrier.failed), *unknown),
         impossible=tuple(undo.impossible),
         elapsed_s=clock.monotonic() - began,
         left=carrier.left + since,
+        skipped=carrier.skipped,
+        unknown=unknown,
+        undo_id=undo_id,
     )
+    said = {"undo_id": undo_id, "undone": result.undone, "impossible": len(undo.impossible)}
+    await ledger.append(stream, "undo.ended" if result.complete else "undo.stopped", body=said)
+    return result
+
+
+def _named(entry: dict[str, Any], undo: UndoPlan) -> dict[str, Any]:
+    """A step that failed, with the staff number of the person."""
+    kind, _, rest = str(entry["step"]).partition(":")
+    number = undo.labels.get(rest.rpartition(":")[2]) if kind.startswith(("user.", "group.member")) else None
+    return {**entry, "staff_number": number or None}

@@ -8,14 +8,17 @@ back to what they were unless somebody has changed them since.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from bousai_kit.onboarding.items import PersonItem, Plan
+from bousai_kit.onboarding.bulk import collecting_later
+from bousai_kit.onboarding.items import GroupItem, Leaver, PersonItem, Plan, UnitItem
 from bousai_kit.onboarding.journal import Journal, State
 from bousai_kit.onboarding.plan import values_before
-from bousai_kit.onboarding.room_steps import room_title
-from bousai_kit.onboarding.tenant_view import Member, TenantView
+from bousai_kit.onboarding.tenant_view import Member, TenantView, Unit
+from bousai_kit.onboarding.titles import KINDS, Kind
+from bousai_kit.onboarding.undo_items import UndoPlan
+from bousai_kit.onboarding.undo_rooms import undo_rooms
 
 __all__ = ["UndoPlan", "build_undo"]
 
@@ -28,67 +31,15 @@ _ATTRIBUTES = {
 _NAMES = ("last_name", "first_name", "last_kana", "first_kana")
 
 
-@dataclass(slots=True)
-class UndoPlan:
-    """What can be taken back.
-
-    Attributes
-    ----------
-    delete, suspend, restore, unsuspend : list
-        Members to delete, to suspend instead, to set back (id, body), to let in again.
-    groups, units, positions : list of str
-        Ids of what the apply made, in the order in which it can go.
-    rooms : list of str
-        Channel ids of the rooms that the bot leaves.
-    group_members : list of (str, str, bool)
-        Group, member, and whether the member is to be put back (else taken out).
-    impossible : list of dict
-        ``subject, reason``: what cannot be taken back, or not wholly.
-    """
-
-    apply_id: str
-    delete: list[str] = field(default_factory=list)
-    suspend: list[str] = field(default_factory=list)
-    restore: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    unsuspend: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
-    group_names: list[tuple[str, str]] = field(default_factory=list)
-    group_members: list[tuple[str, str, bool]] = field(default_factory=list)
-    units: list[str] = field(default_factory=list)
-    unit_changes: list[tuple[str, str]] = field(default_factory=list)
-    positions: list[str] = field(default_factory=list)
-    rooms: list[str] = field(default_factory=list)
-    bot_id: int = 0
-    impossible: list[dict[str, str]] = field(default_factory=list)
-
-    def cannot(self, subject: str, reason: str) -> None:
-        """Say of something that it cannot be taken back."""
-        self.impossible.append({"subject": subject, "reason": reason})
-
-    def sentences(self) -> list[str]:
-        """What will happen, what cannot first."""
-        said = [f"取り消せないもの：{one['subject']}（{one['reason']}）" for one in self.impossible[:20]]
-        if len(self.impossible) > 20:
-            said.append(f"取り消せないものは、ほかに {len(self.impossible) - 20:,} 件あります。")
-        counts = (
-            (self.delete, "名のアカウントを削除します（7 日間は復元できます。その間ログインIDは使えません）"),
-            (self.suspend, "名は利用を始めているため、削除せず一時停止します"),
-            (self.restore, "名の変更を元の値に戻します"),
-            (self.unsuspend, "名の一時停止を解除します"),
-            (self.group_members, "件のグループの出入りを元に戻します"),
-            (self.group_names, "個のグループの名前を元に戻します"),
-            (self.unit_changes, "個の組織の名前を元に戻します"),
-            (self.groups, "個のグループを、トークの履歴ごと削除します"),
-            (self.units, "個の組織を削除します"),
-            (self.positions, "個の役職を削除します"),
-            (self.rooms, "個のトークルームから Bot が退出します（ルームと履歴は参加者に残ります）"),
-        )
-        said += [f"{len(what):,} {text}。" for what, text in counts if what]
-        return said or ["取り消すものはありません。"]
-
-
+@collecting_later()
 def build_undo(
-    plan: Plan, view: TenantView, journal: Journal, *, elsewhere: Collection[str] = ()
+    plan: Plan,
+    view: TenantView,
+    journal: Journal,
+    *,
+    elsewhere: Collection[str] = (),
+    left_since: Collection[str] = (),
+    undone: Collection[str] = (),
 ) -> UndoPlan:
     """What can be taken back of an apply, as the tenant stands. Pure.
 
@@ -100,8 +51,13 @@ def build_undo(
         Of the apply (not of its undo).
     elsewhere : collection of str
         Ids of what other applies have made; asked only where this one does not know what it made.
+    left_since : collection of str
+        Rooms that an earlier run of this undo has left.
+    undone : collection of str
+        Steps that an earlier run of this undo had done before `view` was read: what is there all the same
+        was brought back since, by somebody who wanted it.
     """
-    undo = UndoPlan(plan.plan_id)
+    undo = UndoPlan(plan.plan_id, bot_id=plan.bot_id)
     made = _Made(journal, elsewhere)
     for item in plan.people:
         if item.action == "create":
@@ -109,16 +65,15 @@ def build_undo(
         elif item.action == "update":
             _changed(item, view, journal, undo)
     for leaver in plan.suspend:
-        state = journal.state(f"user.suspend:{leaver.user_id}")
-        member = view.member_by_id(leaver.user_id)
-        if state is not None and state.may_have_happened and member is not None and member.suspended:
-            undo.unsuspend.append(leaver.user_id)
+        _left(leaver, view, journal, undo)
     _groups(plan, view, made, undo)
     kept = _still_used(view, undo)
     _units(plan, view, made, undo, kept)
-    _positions(plan, view, made, undo, kept)
-    _rooms(plan, view, journal, undo)
+    for kind in KINDS:
+        _titles(kind, plan, view, made, undo, kept)
+    undo_rooms(plan, view, journal, undo, left_since)
     _mails(plan, journal, undo)
+    _brought_back(undo, undone)
     return undo
 
 
@@ -142,44 +97,78 @@ class _Made:
 
 
 _ANEW = "その後に作り直されているため、そのままにします。"
+_GONE = "その後に削除されているため、元に戻せません。"
+_SINCE = "その後に変更されているため、そのままにします。"
+
+
+def _who(item: PersonItem) -> str:
+    return f"職員番号 {item.person.staff_number}"
 
 
 def _created(item: PersonItem, view: TenantView, made: _Made, undo: UndoPlan) -> None:
     number = item.person.staff_number
     state = made.may_have(f"user.create:{number}")
+    if state is None:
+        return
     member = view.member_by_key(number)
-    if state is None or member is None or member.deleted:
+    if member is None:
+        there = view.member_by_id(state.id) if state.id else None
+        if there is not None and not there.deleted:
+            undo.cannot(_who(item), "その後、External Key が変更されているため、そのままにします。")
+        return
+    if member.deleted:
         return
     if not made.is_it(state, member.user_id):
-        undo.cannot(f"職員番号 {number}", _ANEW)
+        undo.cannot(_who(item), _ANEW)
     elif member.login_id.casefold() != item.person.login_id.casefold():
-        reason = "その後、別のログインIDに変更されています。"
-        undo.impossible.append({"subject": f"職員番号 {number}", "reason": reason})
+        undo.cannot(_who(item), "その後、別のログインIDに変更されています。")
     elif member.pending:
         undo.delete.append(member.user_id)
+        undo.labels[member.user_id] = number
     else:
-        reason = "利用を始めているため削除しません。一時停止だけを行います。"
-        undo.impossible.append({"subject": f"職員番号 {number}", "reason": reason})
+        undo.cannot(_who(item), "利用を始めているため削除しません。一時停止だけを行います。")
         if not member.suspended:
             undo.suspend.append(member.user_id)
+            undo.labels[member.user_id] = number
 
 
 def _changed(item: PersonItem, view: TenantView, journal: Journal, undo: UndoPlan) -> None:
-    number = item.person.staff_number
-    state = journal.state(f"user.update:{number}")
+    state = journal.state(f"user.update:{item.person.staff_number}")
+    if state is None or not state.may_have_happened:
+        return
     member = view.member_by_id(item.user_id)
-    if state is None or not state.may_have_happened or member is None or member.deleted:
+    if member is None or member.deleted:
+        if "state" not in item.changes:
+            undo.cannot(_who(item), _GONE)
         return
     now = values_before(member, item.changes)
     away = [wire for wire, value in item.before.items() if now.get(wire) != value]  # the others are back
     body = {wire: item.before[wire] for wire in away if _still_ours(wire, item, member, view)}
     if len(body) < len(away):
-        reason = "その後に変更された項目は、そのままにします。"
-        undo.impossible.append({"subject": f"職員番号 {number}", "reason": reason})
+        undo.cannot(_who(item), "その後に変更された項目は、そのままにします。")
     if "state" in item.changes:
         undo.delete.append(member.user_id)
+        undo.labels[member.user_id] = item.person.staff_number
     elif body:
-        undo.restore.append((member.user_id, body))
+        undo.restore.append((member.user_id, tuple(body)))
+        undo.before[member.user_id] = body
+        undo.labels[member.user_id] = item.person.staff_number
+
+
+def _left(leaver: Leaver, view: TenantView, journal: Journal, undo: UndoPlan) -> None:
+    """Who was suspended is let in again."""
+    state = journal.state(f"user.suspend:{leaver.user_id}")
+    if state is None or not state.may_have_happened:
+        return
+    who = f"職員番号 {leaver.staff_number}" if leaver.staff_number else f"メンバー {leaver.user_id}"
+    member = view.member_by_id(leaver.user_id)
+    if member is None or member.deleted:
+        undo.cannot(who, _GONE)
+    elif member.suspended and member.suspended_reason == "LOGIN_FAIL":
+        undo.cannot(who, "その後、ログインの失敗で一時停止されています。管理画面で確かめてください。")
+    elif member.suspended:
+        undo.unsuspend.append(leaver.user_id)
+        undo.labels[leaver.user_id] = leaver.staff_number
 
 
 def _still_ours(wire: str, item: PersonItem, member: Member, view: TenantView) -> bool:
@@ -188,23 +177,30 @@ def _still_ours(wire: str, item: PersonItem, member: Member, view: TenantView) -
     if wire == "userName":
         return all(getattr(member, name) == getattr(person, name) for name in _NAMES if name in changes)
     if wire == "organizations":
-        unit_id, position_id = member.primary_unit(view.domain_id)
+        unit_id, _ = member.primary_unit(view.domain_id)
         unit = view.unit_by_code(person.orgunit_code)
         same_unit = "orgunit" not in changes or (unit is not None and unit.unit_id == unit_id)
-        held = view.position_name(position_id)
-        same_post = same_unit and ("position" not in changes or held == person.position)
-        others = _other_posts(item.before[wire], unit_id)
-        return same_post and others == _other_posts(member.organizations, unit_id)
+        same_titles = all(
+            view.is_title(kind, member.title_id(kind, view.domain_id), kind.of(person))
+            for kind in KINDS
+            if kind.field in changes
+        )
+        level_of = view.domain_id if "level" in changes else None
+        others = _others(item.before[wire], unit_id, level_of)
+        return same_unit and same_titles and others == _others(member.organizations, unit_id, level_of)
     field_name, attribute = _ATTRIBUTES[wire]
     wanted = person.staff_number if field_name == "external_key" else getattr(person, field_name)
     return bool(getattr(member, attribute) == wanted)
 
 
-def _other_posts(organizations: Iterable[Mapping[str, Any]], unit_id: str) -> set[tuple[str, str]]:
-    """Levels, and posts beside the primary one: a change of them since is not to be lost."""
+def _others(
+    organizations: Iterable[Mapping[str, Any]], unit_id: str, level_of: int | None
+) -> set[tuple[str, str]]:
+    """Levels (but that of one domain), posts beside the primary one: a change of them since is not lost."""
     found = set()
     for entry in organizations:
-        found.add((f"level {entry.get('domainId')}", str(entry.get("levelId") or "")))
+        if level_of is None or entry.get("domainId") not in (None, level_of):
+            found.add((f"level {entry.get('domainId')}", str(entry.get("levelId") or "")))
         for unit in entry.get("orgUnits") or ():
             if not unit.get("primary") and unit.get("orgUnitId") != unit_id:
                 found.add((str(unit.get("orgUnitId")), str(unit.get("positionId") or "")))
@@ -213,83 +209,156 @@ def _other_posts(organizations: Iterable[Mapping[str, Any]], unit_id: str) -> se
 
 def _groups(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan) -> None:
     journal = made.journal
-    ours = {item.user_id for item in plan.people} | set(undo.delete) | set(undo.suspend)
+    numbers = {item.person.staff_number: item.user_id for item in plan.people}
+    ours = {*numbers.values(), *undo.delete, *undo.suspend}
     ours |= {journal.id(f"user.create:{item.person.staff_number}") for item in plan.creates}
     for group in plan.groups:
         there = view.group_by_key(group.key, group.name)
-        if there is None:
+        if group.action == "update":
+            _group_changed(group, view, journal, undo, numbers)
+        if group.action != "create" or there is None:
             continue
-        if group.action == "create":
-            state = made.may_have(f"group.create:{group.key}")
-            if state is None:
-                continue
-            if there.key != group.key or not made.is_it(state, there.group_id):
-                undo.cannot(f"グループ {group.name}", _ANEW)
-            elif there.members - ours:
-                reason = "登録の後に加わったメンバーがいるため、削除しません。"
-                undo.cannot(f"グループ {group.name}", reason)
-            else:
-                undo.groups.append(there.group_id)
+        state = made.may_have(f"group.create:{group.key}")
+        if state is None:
             continue
-        if "name" in group.changes and journal.done(f"group.update:{group.key}"):
-            undo.group_names.append((there.group_id, group.changes["name"][0]))
-        for number in group.add:
-            user_id = journal.id(f"group.add:{group.key}:{number}")
-            if user_id and user_id in there.members:
-                undo.group_members.append((there.group_id, user_id, False))
-        for user_id in group.remove:
-            if journal.done(f"group.remove:{group.key}:{user_id}") and user_id not in there.members:
-                undo.group_members.append((there.group_id, user_id, True))
+        if there.key != group.key or not made.is_it(state, there.group_id):
+            undo.cannot(f"グループ {group.name}", _ANEW)
+        elif there.members - ours:
+            reason = "登録の後に加わったメンバーがいるため、削除しません。"
+            undo.cannot(f"グループ {group.name}", reason)
+        else:
+            undo.groups.append(there.group_id)
+            undo.labels[there.group_id] = group.name
+
+
+def _group_changed(
+    group: GroupItem, view: TenantView, journal: Journal, undo: UndoPlan, numbers: Mapping[str, str]
+) -> None:
+    def tried(step: str) -> bool:
+        state = journal.state(step)
+        return state is not None and state.may_have_happened
+
+    renamed = "name" in group.changes and tried(f"group.update:{group.key}")
+    added = [number for number in group.add if tried(f"group.add:{group.key}:{number}")]
+    removed = [one for one in group.remove if tried(f"group.remove:{group.key}:{one}")]
+    there = next((one for one in view.groups if one.group_id == group.group_id), None)
+    if there is None:
+        if renamed or added or removed:
+            undo.cannot(f"グループ {group.name}", _GONE)
+        return
+    undo.labels[there.group_id] = group.name
+    if renamed and there.name == group.name:
+        undo.group_names.append((there.group_id, group.changes["name"][0]))
+    elif renamed and there.name != group.changes["name"][0]:
+        undo.cannot(f"グループ {group.name}", _SINCE)
+    for number in added:
+        user_id = numbers.get(number) or journal.id(f"user.create:{number}")
+        if user_id and user_id in there.members:
+            undo.group_members.append((there.group_id, user_id, False))
+            undo.labels.setdefault(user_id, number)
+    for user_id in removed:
+        member = view.member_by_id(user_id)
+        if user_id in there.members:
+            continue
+        if member is None or member.deleted:
+            undo.cannot(f"グループ {group.name} に戻す {_label(user_id, member)}", _GONE)
+        else:
+            undo.group_members.append((there.group_id, user_id, True))
+            undo.labels.setdefault(user_id, member.staff_number)
+
+
+def _label(user_id: str, member: Member | None) -> str:
+    number = member.staff_number if member is not None else ""
+    return f"職員番号 {number}" if number else f"メンバー {user_id}"
 
 
 def _units(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan, kept: set[str]) -> None:
-    journal = made.journal
     for unit in reversed(plan.units):  # children before parents
-        there = view.unit_by_code(unit.code)
-        if there is None:
-            continue
-        state = made.may_have(f"orgunit.create:{unit.code}") if unit.action == "create" else None
-        if state is not None:
-            if not made.is_it(state, there.unit_id):
-                undo.cannot(f"組織 {unit.code}", _ANEW)
-            elif there.unit_id in kept:
-                kept.add(there.parent_id)
-                reason = "取り消し後も所属する人か下位の組織が残るため、削除しません。"
-                undo.impossible.append({"subject": f"組織 {unit.code}", "reason": reason})
-            else:
-                undo.units.append(there.unit_id)
-        elif unit.action == "update" and journal.done(f"orgunit.update:{unit.code}"):
-            if "name" in unit.changes and there.name == unit.name:
-                undo.unit_changes.append((there.unit_id, unit.changes["name"][0]))
-            if "parent" in unit.changes:
-                reason = "上位組織の変更は、管理画面で戻してください。"
-                undo.impossible.append({"subject": f"組織 {unit.code}", "reason": reason})
-
-
-def _positions(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan, kept: set[str]) -> None:
-    for position in plan.positions:
-        state = made.may_have(f"position.create:{position.name}")
-        there = view.position_by_name(position.name)
+        there = view.unit_by_id(unit.unit_id) if unit.action == "update" else None
+        state = made.may_have(f"orgunit.update:{unit.code}") if unit.action == "update" else None
+        if state is not None and there is None:
+            undo.cannot(f"組織 {unit.code}", _GONE)
+        elif state is not None and there is not None:
+            undo.labels[there.unit_id] = unit.code
+            _unit_changed(unit, there, view, undo)
+    moved = {unit_id: parent for unit_id, parent, _ in undo.unit_moves}
+    below: dict[str, set[str]] = {}
+    for one in view.units:
+        below.setdefault(moved.get(one.unit_id, one.parent_id), set()).add(one.unit_id)
+    for unit in reversed(plan.units):
+        there = view.unit_by_code(unit.code) if unit.action == "create" else None
+        state = made.may_have(f"orgunit.create:{unit.code}")
         if there is None or state is None:
             continue
-        if not made.is_it(state, there.position_id):
-            undo.cannot(f"役職 {position.name}", _ANEW)
-        elif there.position_id in kept:
-            reason = "取り消し後もこの役職の人が残るため、削除しません。"
-            undo.impossible.append({"subject": f"役職 {position.name}", "reason": reason})
+        if not made.is_it(state, there.unit_id):
+            undo.cannot(f"組織 {unit.code}", _ANEW)
+        elif there.unit_id in kept or below.get(there.unit_id, set()).difference(undo.units):
+            reason = "取り消し後も所属する人か下位の組織が残るため、削除しません。"
+            undo.cannot(f"組織 {unit.code}", reason)
         else:
-            undo.positions.append(there.position_id)
+            undo.units.append(there.unit_id)
+            undo.labels[there.unit_id] = unit.code
+
+
+def _unit_changed(unit: UnitItem, there: Unit, view: TenantView, undo: UndoPlan) -> None:
+    who = f"組織 {unit.code}"
+    if "name" in unit.changes:
+        old = unit.changes["name"][0]
+        if there.name == unit.name:
+            undo.unit_changes.append((there.unit_id, old))
+            undo.before[there.unit_id] = {"email": there.email} if there.email else {}
+        elif there.name != old:
+            undo.cannot(who, _SINCE)
+    if "parent" not in unit.changes:
+        return
+    if "parent" not in unit.before:  # a plan of an older kit
+        undo.cannot(who, "上位組織の変更は、管理画面で戻してください。")
+        return
+    old = str(unit.before["parent"])
+    now = view.unit_by_code(unit.parent_code)
+    if there.parent_id == old:
+        return
+    if now is None or there.parent_id != now.unit_id:
+        undo.cannot(who, _SINCE)
+        return
+    above = view.unit_by_id(old)
+    if old and above is None:
+        undo.cannot(who, "元の上位組織が、その後に削除されています。")
+    else:
+        undo.labels[old] = "最上位" if above is None else above.key or above.name
+        undo.unit_moves.append((there.unit_id, old, int(unit.before.get("order") or 1)))
+
+
+def _titles(kind: Kind, plan: Plan, view: TenantView, made: _Made, undo: UndoPlan, kept: set[str]) -> None:
+    for one in getattr(plan, kind.plural):
+        state = made.may_have(kind.step(one.name))
+        there = view.title(kind, one.name)
+        if there is None or state is None:
+            continue
+        if not made.is_it(state, there.id):
+            undo.cannot(f"{kind.label} {one.name}", _ANEW)
+        elif there.id in kept:
+            reason = f"取り消し後もこの{kind.label}の人が残るため、削除しません。"
+            undo.cannot(f"{kind.label} {one.name}", reason)
+        else:
+            getattr(undo, kind.plural).append(there.id)
+            undo.labels[there.id] = one.name
 
 
 def _still_used(view: TenantView, undo: UndoPlan) -> set[str]:
-    """Ids of units and positions that somebody has after the undo."""
-    moved = {user_id: body["organizations"] for user_id, body in undo.restore if "organizations" in body}
+    """Ids of units, levels and positions that somebody has after the undo."""
+    moved = {
+        user_id: undo.before[user_id]["organizations"]
+        for user_id, wires in undo.restore
+        if "organizations" in wires
+    }
     gone = set(undo.delete)
     used = set()
     for member in view.members:
         if member.deleted or member.user_id in gone:
             continue
         for entry in moved.get(member.user_id, member.organizations):
+            used.add(str(entry.get("levelId") or ""))
             for seat in entry.get("orgUnits") or ():
                 used |= {str(seat.get("orgUnitId") or ""), str(seat.get("positionId") or "")}
     return used - {""}
@@ -303,29 +372,12 @@ def _mails(plan: Plan, journal: Journal, undo: UndoPlan) -> None:
         undo.impossible.insert(0, {"subject": f"招待メール {sent:,} 通", "reason": reason})
 
 
-def _rooms(plan: Plan, view: TenantView, journal: Journal, undo: UndoPlan) -> None:
-    undo.bot_id = plan.bot_id
-    built = {room.channel_id for room in view.rooms}
-    for room in plan.rooms:
-        made = journal.id(f"room.create:{room.key}")
-        if made in built:  # a later apply may have built it anew and left this one
-            undo.rooms.append(made)
-        if room.channel_id and journal.done(f"room.leave:{room.channel_id}"):
-            reason = "Bot は退出したルームに戻れません。トークルームは次の登録計画で作り直されます。"
-            undo.impossible.append({"subject": f"ルーム {room.title}", "reason": reason})
-    for title in _rooms_in_doubt(plan, journal):
-        reason = "作成できたか分からず、Bot は退出できません。見つけた人が退出してください。"
-        undo.cannot(f"ルーム {title}", reason)
-
-
-def _rooms_in_doubt(plan: Plan, journal: Journal) -> list[str]:
-    """Titles of attempts without an answer whose room nobody has found since."""
-    doubts = [one for one in sorted(journal.in_doubt) if one[0].startswith("room.create:")]
-    if not doubts:
-        return []
-    rooms = {f"room.create:{room.key}": room for room in plan.rooms}
-    found = {
-        str((state.body or {}).get("title")) for state in journal.states.values() if state.status == "done"
-    }
-    titles = [room_title(rooms[key], plan.plan_id, attempt) for key, attempt in doubts if key in rooms]
-    return [title for title in titles if title not in found]
+def _brought_back(undo: UndoPlan, undone: Collection[str]) -> None:
+    """What this undo has taken back before is not taken back a second time."""
+    again = undo.steps().keys() & set(undone)
+    if again:
+        undo.drop(again)
+        undo.cannot(
+            f"取り消した後に登録し直されたもの {len(again):,} 件",
+            "後の登録によるものなので、そのままにします。取り消すときは、その登録の ID を指定してください。",
+        )
