@@ -13,14 +13,21 @@ __all__ = ["plan_lines", "plan_text"]
 
 def plan_lines(plan: Plan) -> list[str]:
     """What a plan would do, in a few sentences."""
+    from ..onboarding.titles import KINDS
+
     said = plan.as_json()
     units, groups, rooms, posts = said["orgunits"], said["groups"], said["rooms"], said["posts"]
+    titles = "".join(
+        f"{kind.label}の新規 {said[kind.plural]['create']:,}、"
+        for kind in KINDS
+        if getattr(plan, kind.plural)
+    )
     minutes = max(1, round(plan.eta_s / 60))
     return [
         f"新規登録 {plan.count('create'):,} 名、変更 {plan.count('update'):,} 名、"
         f"変更なし {plan.count('unchanged'):,} 名、一時停止 {len(plan.suspend):,} 名、"
         f"競合 {plan.count('conflict'):,} 名、名簿外でそのまま {plan.left_alone:,} 名",
-        f"組織の新規 {units['create']:,}・変更 {units['update']:,}、"
+        f"組織の新規 {units['create']:,}・変更 {units['update']:,}、{titles}"
         f"グループの新規 {groups['create']:,}・変更 {groups['update']:,}、"
         f"トークルームの新規 {rooms['create']:,}・作り直し {rooms['rebuild']:,}・退出 {rooms['leave']:,}",
         f"ポストの着任 {posts['filled']:,}・交代 {posts['handed_over']:,}・空席 {posts['vacated']:,}",

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bousai_kit.errors import Issue, PermissionDenied, RosterError
-from bousai_kit.onboarding.console_table import METHODS, ConsoleColumn, ConsoleTable
+from bousai_kit.onboarding.console_table import COLUMNS_FILE, METHODS, ConsoleColumn, ConsoleTable
 from bousai_kit.onboarding.plan import diff
 from bousai_kit.onboarding.tenant_view import TenantView, see_member, see_unit
+from bousai_kit.onboarding.titles import KINDS, LEVEL, POSITION, Kind, plan_titles
 from bousai_kit.roster import Person, Roster, RosterUnit, require_ok
 from bousai_kit.roster.columns import key
 
@@ -65,7 +66,7 @@ class ConsoleFiles:
     orgunits, members : tuple of ConsoleFile
         In the order in which they are to be taken in.
     left_out : tuple of LeftOut
-    positions : tuple of str
+    levels, positions : tuple of str
         That have to be there before the members.
     domain : str
         What stands behind the ``@`` of every login id; the files hold what stands before it.
@@ -78,6 +79,7 @@ class ConsoleFiles:
     orgunits: tuple[ConsoleFile, ...] = ()
     members: tuple[ConsoleFile, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    levels: tuple[str, ...] = ()
     positions: tuple[str, ...] = ()
     domain: str = ""
     notes: tuple[str, ...] = field(default=())
@@ -163,10 +165,26 @@ def plan_console(
             for one in plan.people
             if one.action != "create"
         ),
-        positions=tuple(dict.fromkeys(person.position for person in people if person.position)),
+        levels=_named(LEVEL, people),
+        positions=_named(POSITION, people),
         domain=domains[0] if domains else "",
-        notes=tuple(_notes(seen, view, units, domains)),
+        notes=(*_notes(seen, view, units, domains), *_no_column(people, columns)),
     )
+
+
+def _named(kind: Kind, people: Sequence[Person]) -> tuple[str, ...]:
+    """The levels or positions of these people."""
+    return tuple(one.name for one in plan_titles(kind, people, ()))
+
+
+def _no_column(people: Sequence[Person], columns: Sequence[ConsoleColumn]) -> Iterator[str]:
+    """A city's own table may know no levels, or no positions."""
+    for kind in KINDS:
+        if _named(kind, people) and all(column.value != kind.field for column in columns):
+            yield (
+                f"見出しの表（{COLUMNS_FILE}）に value: {kind.field} の列がないため、名簿の{kind.label}は"
+                "ファイルに入りません。画面の見本にあれば、列を足してください。"
+            )
 
 
 def _there(changes: Mapping[str, tuple[str, str]]) -> str:
@@ -235,8 +253,8 @@ def _people_issues(
 
 _ROSTER_TITLES = {
     "private_email": "私用メール", "last_kana": "姓カナ", "first_kana": "名カナ", "phone": "携帯電話",
-    "orgunit_name": "所属名", "orgunit_path": "所属名", "position": "役職", "hq_role": "本部役割",
-    "ward": "区", "bureau": "局", "note": "備考",
+    "orgunit_name": "所属名", "orgunit_path": "所属名", "position": "役職", "level": "職級",
+    "hq_role": "本部役割", "ward": "区", "bureau": "局", "note": "備考",
 }  # fmt: skip
 
 

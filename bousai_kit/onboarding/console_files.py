@@ -196,9 +196,10 @@ def _steps(files: ConsoleFiles, names: list[str]) -> Iterator[tuple[str, list[st
     if files.orgunits:
         title = f"「組織」→「組織一括追加」（1 ファイル {UNITS_PER_FILE:,} 件まで。番号の順に）"
         yield title, [name for name in names if name.startswith("1_")]
-    if files.positions:
-        title = f"「役職」に次の {len(files.positions):,} 個があるかを確かめ、なければ追加"
-        yield title, ["、".join(files.positions)]
+    for label, names_of in (("職級", files.levels), ("役職", files.positions)):
+        if names_of:
+            title = f"「{label}」に次の {len(names_of):,} 個があるかを確かめ、なければ追加"
+            yield title, ["、".join(names_of)]
     if not files.members:
         return
     members = [name for name in names if name.startswith("2_")]

@@ -26,8 +26,8 @@ METHODS: Mapping[str, str] = {"auto": "自動作成", "admin": "管理者が作�
 MEMBER_VALUES = frozenset(
     (
         *("last_name", "first_name", "last_kana", "first_kana", "id", "password", "private_email"),
-        *("staff_number", "external_key", "orgunit_name", "orgunit_code", "orgunit_path", "position"),
-        *("phone", "hq_role", "ward", "bureau", "note", "blank"),
+        *("staff_number", "external_key", "orgunit_name", "orgunit_code", "orgunit_path"),
+        *("position", "level", "phone", "hq_role", "ward", "bureau", "note", "blank"),
     )
 )
 UNIT_VALUES = frozenset(

@@ -59,7 +59,7 @@ def find_leavers(
     known = {item.user_id for item in items if item.user_id}
     numbers = {person.staff_number for person in people}
     claimed = {person.login_id.casefold() for person in people}
-    taken = _taken(items, unit_ids)
+    taken = _taken(items, view, unit_ids)
     leaving: list[Leaver] = []
     stay: list[Leaver] = []
     alone = 0
@@ -104,13 +104,17 @@ def _has_post(one: Leaver) -> bool:
     return bool(one.unit or one.position)
 
 
-def _taken(items: Iterable[PersonItem], unit_ids: Mapping[str, str]) -> set[tuple[str, str]]:
-    """Posts (unit id, position) that somebody newly takes."""
-    return {
-        (unit_ids.get(item.person.orgunit_code, ""), item.person.position)
-        for item in items
-        if item.action == "create" or {"orgunit", "position"} & set(item.changes)
-    }
+def _taken(
+    items: Iterable[PersonItem], view: TenantView, unit_ids: Mapping[str, str]
+) -> set[tuple[str, str]]:
+    """Posts (unit id, position as the tenant writes it) that somebody newly takes."""
+    taken = set()
+    for item in items:
+        if item.action == "create" or {"orgunit", "position"} & set(item.changes):
+            held = view.title(POSITION, item.person.position)
+            if held is not None:
+                taken.add((unit_ids.get(item.person.orgunit_code, ""), held.name))
+    return taken
 
 
 def _post_taken(member: Member, view: TenantView, taken: Collection[tuple[str, str]]) -> bool:

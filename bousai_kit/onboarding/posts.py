@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bousai_kit.onboarding.items import STAYS, Leaver, PersonItem, Plan
+from bousai_kit.onboarding.titles import by_name
 
 __all__ = ["KINDS", "Post", "PostChange", "count_posts", "deputies_in_doubt", "posts_of", "say_numbers"]
 
@@ -91,8 +92,7 @@ def posts_of(plan: Plan) -> tuple[PostChange, ...]:
             before.setdefault(old, []).append((number, name, remark))
     for leaver in (*plan.suspend, *plan.stay):
         if leaver.unit or leaver.position:  # else nobody's post
-            held = leaver.position if units.positions else ""
-            post = Post(units.label(leaver.unit, leaver.unit_code), held)
+            post = Post(units.label(leaver.unit, leaver.unit_code), units.position(leaver.position))
             number = leaver.staff_number or leaver.user_id
             before.setdefault(post, []).append((number, leaver.name, _leaves(leaver)))
     return tuple(_changes(before, after, roles))
@@ -133,7 +133,7 @@ class _Units:
 
     def __init__(self, plan: Plan) -> None:
         self._names = {unit.code: unit.name for unit in plan.units}
-        self.positions = bool(plan.positions)  # else the tenant has none, and a post is a unit
+        self._positions = by_name(plan.positions) if plan.positions else None
         seen = {(name, code) for code, name in self._names.items()}
         left = {(one.unit, one.unit_code) for one in (*plan.suspend, *plan.stay)}
         left |= {_left(item) for item in plan.people if "orgunit" in item.changes}
@@ -146,6 +146,11 @@ class _Units:
         name = self._names.get(code) or name or code
         return f"{name}（{code}）" if code and name in self._shared else name
 
+    def position(self, name: str) -> str:
+        """A position as the plan writes it; "" where the tenant has none, and a post is a unit."""
+        found = self._positions(name) if self._positions is not None else None
+        return "" if self._positions is None else name if found is None else found.name
+
 
 def _left(item: PersonItem) -> tuple[str, str]:
     """Name and code of the unit that somebody leaves; of an older plan's file as it was shown."""
@@ -155,8 +160,7 @@ def _left(item: PersonItem) -> tuple[str, str]:
 
 def _after(item: PersonItem, units: _Units) -> Post:
     person = item.person
-    held = person.position if units.positions else ""
-    return Post(units.label(person.orgunit_name, person.orgunit_code), held)
+    return Post(units.label(person.orgunit_name, person.orgunit_code), units.position(person.position))
 
 
 def _before(item: PersonItem, units: _Units) -> Post | None:
@@ -164,7 +168,7 @@ def _before(item: PersonItem, units: _Units) -> Post | None:
         return None
     now = _after(item, units)
     unit = units.label(*_left(item)) if "orgunit" in item.changes else now.unit
-    position = item.changes["position"][0] if "position" in item.changes else now.position
+    position = units.position(item.changes["position"][0]) if "position" in item.changes else now.position
     return Post(unit, position) if unit or position else None
 
 

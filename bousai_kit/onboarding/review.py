@@ -11,6 +11,7 @@ from pathlib import Path
 from bousai_kit.onboarding.items import LABELS, STAYS, Plan
 from bousai_kit.onboarding.plan_file import write_private
 from bousai_kit.onboarding.posts import KINDS, count_posts, deputies_in_doubt, posts_of
+from bousai_kit.onboarding.titles import KINDS as TITLES
 from bousai_kit.tables import xlsx_bytes
 
 __all__ = ["review_sheets", "write_review"]
@@ -39,6 +40,14 @@ def review_sheets(plan: Plan) -> dict[str, Sheet]:
             [
                 (_ACTIONS[one.action], one.code, one.name, one.parent_code, _said(one.changes))
                 for one in plan.units
+            ],
+        ),
+        "職級・役職": (
+            ("すること", "種類", "名称", "並び順"),
+            [
+                (_ACTIONS[one.action], kind.label, one.name, one.order)
+                for kind in TITLES
+                for one in getattr(plan, kind.plural)
             ],
         ),
         "グループ": (
@@ -108,7 +117,9 @@ def _people(plan: Plan) -> Iterator[tuple[object, ...]]:
     for item in plan.people:
         person = item.person
         who = (person.row, person.staff_number, person.name)
-        if not item.changes:
+        if item.action == "create" and person.level and plan.levels:
+            yield _ACTIONS[item.action], *who, LABELS["level"], "", person.level
+        elif not item.changes:
             yield _ACTIONS[item.action], *who, "", "", item.reason
         for name, (old, new) in item.changes.items():
             yield _ACTIONS[item.action], *who, LABELS[name], old, new

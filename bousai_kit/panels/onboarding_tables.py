@@ -53,7 +53,12 @@ def counts_table(plan: Plan | None) -> str:
         ("メンバー", plan.count("create"), plan.count("update"), plan.count("unchanged")),
         *(
             (label, said[key]["create"], said[key].get("update", 0), said[key]["unchanged"])
-            for label, key in (("組織", "orgunits"), ("役職", "positions"), ("グループ", "groups"))
+            for label, key in (
+                ("組織", "orgunits"),
+                *([("職級", "levels")] if plan.levels else []),
+                ("役職", "positions"),
+                ("グループ", "groups"),
+            )
         ),
     ]
     rooms, posts = said["rooms"], said["posts"]
@@ -95,7 +100,8 @@ def changes_table(plan: Plan | None) -> str:
         rows.append((None, leaver.staff_number or leaver.user_id, "一時停止", "名簿にない人"))
     names = {unit.code: unit.name for unit in plan.units}
     for item in plan.creates:
-        where = f"{names.get(item.person.orgunit_code, '')} {item.person.position}".strip()
+        level = item.person.level if plan.levels else ""
+        where = " ".join(filter(None, (names.get(item.person.orgunit_code, ""), item.person.position, level)))
         rows.append((item.person.row, item.person.staff_number, "新規", where))
     return table_html("一人ずつの内容", ("名簿の行", "職員番号", "すること", "内容"), rows) if rows else ""
 

@@ -246,7 +246,8 @@ def test_the_second_person_reads_it_in_excel(tmp_path: Path) -> None:
     plan = build_plan(people, tenant, leavers="suspend", max_leavers=2)
     path = write_review(plan, tmp_path / "review.xlsx")
     assert path.stat().st_mode & 0o077 == 0
-    assert list(review_sheets(plan)) == ["概要", "ポスト", "人", "組織", "グループ", "トークルーム"]
+    titles = ["概要", "ポスト", "人", "組織", "職級・役職", "グループ", "トークルーム"]
+    assert list(review_sheets(plan)) == titles
     cells = [cell for row in read_table(path).rows for cell in row]
     assert plan.plan_id in cells
     people_rows = list(review_sheets(plan)["人"][1])
