@@ -32,6 +32,7 @@ class Report:
         self._required = {column.field for column in columns if column.required}
         self.uncomputed = self._formulas()
         self._header()
+        self._sheets()
         self._hidden()
         self._cells()
 
@@ -89,6 +90,19 @@ class Report:
                 self._table.header_row,
                 name,
                 f"{said}。内容はそのまま残します。必要な列なら見出しを見本に合わせてください。",
+            )
+
+    def _sheets(self) -> None:
+        others = self._table.other_sheets
+        if others:
+            shown = "、".join(f"「{name}」" for name in others[:_SHOWN]) + (
+                "…" if len(others) > _SHOWN else ""
+            )
+            self.warning(
+                self._table.header_row,
+                "",
+                f"シート「{self._table.sheet}」だけを読みました。同じ形の表があるシート（{shown}）は読みません。"
+                "対象の人がいれば、1 つのシートにまとめてください。",
             )
 
     def _hidden(self) -> None:

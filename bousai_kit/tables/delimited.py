@@ -83,10 +83,12 @@ def _records(text: str, delimiter: str, what: str) -> list[list[str]]:
             records.append([_plain(cell) for cell in record] if "'" in "".join(record) else record)
             began = reader.line_num + 1
     except csv.Error as error:
-        why = "1 つのセルが長すぎます" if "field limit" in str(error) else '引用符（"）の対応が取れていません'
+        why, more = '引用符（"）の対応が取れていません', ""
+        if "field limit" in str(error):
+            why, more = "、1 つのセルが長すぎます", "引用符が正しければ、その値を短くしてください。"
         raise InputError(
             f"{what}の {len(records) + 1} 行目（ファイルの {began} 行目から）で{why}。",
-            hint='その行の引用符を確かめてください。値の中の " は "" と書きます。',
+            hint=f'その行の引用符を確かめてください。値の中の " は "" と書きます。{more}',
         ) from None
     return records
 

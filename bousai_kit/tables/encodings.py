@@ -89,9 +89,10 @@ def _refuse_known(data: bytes, what: str) -> None:
             raise InputError(
                 f"{what}の文字コードは UTF-16（BOM なし）のようで、読み取れません。", hint=_RESAVE
             )
+        line = data.count(b"\n", 0, data.index(b"\x00")) + 1
         raise InputError(
-            f"{what}は文字のファイルではありません（0 のバイトを含みます）。",
-            hint="CSV か XLSX を指定してください。",
+            f"{what}は文字のファイルではありません（0 のバイトが {line} 行目付近にあります）。",
+            hint="CSV か XLSX を指定してください。CSV なら、その行を入力し直してください。",
         )
     if _MARKUP.match(data):
         raise InputError(

@@ -35,6 +35,8 @@ class Table:
         Of an XLSX; "" for CSV.
     hidden_rows : frozenset of int
         Numbers of the rows that a sheet hides and that hold something all the same.
+    other_sheets : tuple of str
+        Visible sheets with such a header, too, which were not read.
     """
 
     header: tuple[str, ...]
@@ -46,3 +48,4 @@ class Table:
     delimiter: str = ""
     sheet: str = ""
     hidden_rows: frozenset[int] = frozenset()
+    other_sheets: tuple[str, ...] = ()

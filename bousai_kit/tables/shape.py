@@ -10,6 +10,7 @@ from bousai_kit.tables.model import Recognise, Table
 __all__ = ["assemble", "header_at"]
 
 _LOOK = 20  # rows in which a header is looked for
+_WIDEST = 16_384  # columns, what Excel takes
 
 
 def header_at(
@@ -59,7 +60,7 @@ def assemble(
     Raises
     ------
     InputError
-        There is no header.
+        There is no header, or more columns than any spreadsheet has.
     """
     if at is None:
         raise InputError(
@@ -69,6 +70,11 @@ def assemble(
     while header and not header[-1].strip():
         header.pop()
     titled = len(header)
+    if titled > _WIDEST:
+        raise InputError(
+            f"{what}の列が多すぎます（{titled:,} 列、{_WIDEST:,} 列まで）。",
+            hint="見出しの行の改行が失われていないか確かめ、要らない列を消してください。",
+        )
     missing = frozenset((row, place) for row, place in missing_formulas if row > at + 1 and place < titled)
     kept = {row for row, _ in missing}
     ends = {}

@@ -1,4 +1,4 @@
-"""What calamine does not tell of a sheet, from its XML: empty formulas, zeros of a format, its extent."""
+"""What calamine does not tell of a sheet, from its XML: empty formulas, what a format adds, its extent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-__all__ = ["Facts", "extent", "facts", "is_near", "sheet_paths", "without_blanks", "zero_formats"]
+__all__ = ["Facts", "extent", "facts", "is_near", "masked", "masks", "sheet_paths", "without_blanks"]
 
 _CELL = re.compile(rb"<(?:\w+:)?c\b[^>]*?\br=[\"']([A-Z]{1,3})([0-9]+)[\"']")
 _ANY_CELL = re.compile(rb"<(?:\w+:)?c[\s/>]")
@@ -27,7 +27,9 @@ _COMPUTED = re.compile(  # a cell's attributes, its formula, its value
 _PLACE = re.compile(rb"\br=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")
 _TEXT = re.compile(rb"\bt=[\"']str[\"']")
 _NOT_A_NUMBER = re.compile(rb"\bt=[\"'](?!n)")
-_ZEROS = re.compile(r"(0{2,})(?:[;_@].*)?")
+_MASK = re.compile(r"((?:[-() ]|\"[^\"]*\"|\\.)*0(?:0|[-() ]|\"[^\"]*\"|\\.)*0)(?:[;_@].*)?")
+_MASK_PART = re.compile(r"\"([^\"]*)\"|\\(.)|(.)")
+_DIGIT = "\0"
 _REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 _RELATIONS = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _STRICT = "{http://purl.oclc.org/ooxml/officeDocument/relationships}id"
@@ -41,14 +43,14 @@ class Facts:
     ----------
     missing : frozenset
         Formulas without a stored value, or whose value is an error; cells that hold an error.
-    zeros : dict
-        Numbers whose format shows so many digits, zeros in front.
+    masks : dict
+        Of numbers whose format shows more than their digits: for `masked`.
     hidden : frozenset of int
         Rows that are not shown.
     """
 
     missing: frozenset[tuple[int, int]] = frozenset()
-    zeros: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    masks: Mapping[tuple[int, int], str] = field(default_factory=dict)
     hidden: frozenset[int] = frozenset()
 
 
@@ -70,23 +72,41 @@ def sheet_paths(parts: zipfile.ZipFile) -> dict[str, str]:
     return found
 
 
-def zero_formats(parts: zipfile.ZipFile) -> dict[str, int]:
-    """Cell style to number of digits, for formats like ``000000``."""
+def masks(parts: zipfile.ZipFile) -> dict[str, str]:
+    """Cell style to mask, for formats like ``000000``, ``000-0000-0000`` and ``"S"0000``."""
     if "xl/styles.xml" not in parts.namelist():
         return {}
-    digits: dict[str, int] = {}
-    styles: dict[str, int] = {}
+    found: dict[str, str] = {}
+    styles: dict[str, str] = {}
     for element in _tree(parts, "xl/styles.xml"):
         if _local(element.tag) == "numFmts":
             for form in element:
-                match = _ZEROS.fullmatch(form.get("formatCode", ""))
+                match = _MASK.fullmatch(form.get("formatCode", ""))
                 if match:
-                    digits[form.get("numFmtId", "")] = len(match[1])
+                    found[form.get("numFmtId", "")] = _mask(match[1])
         elif _local(element.tag) == "cellXfs":
             for number, style in enumerate(element):
-                if style.get("numFmtId", "") in digits:
-                    styles[str(number)] = digits[style.get("numFmtId", "")]
+                if style.get("numFmtId", "") in found:
+                    styles[str(number)] = found[style.get("numFmtId", "")]
     return styles
+
+
+def _mask(code: str) -> str:
+    """What a format shows, `_DIGIT` where a digit stands."""
+    parts = (
+        _DIGIT if plain == "0" else quoted or escaped or plain
+        for quoted, escaped, plain in _MASK_PART.findall(code)
+    )
+    return "".join(parts)
+
+
+def masked(digits: str, mask: str) -> str:
+    """A whole number as its format shows it: zeros in front, literals between."""
+    places = mask.count(_DIGIT)
+    digits = digits.zfill(places)
+    first = len(digits) - places + 1  # all that are too many stand in the first place
+    head, *rest = mask.split(_DIGIT)
+    return head + "".join(map("".join, zip((digits[:first], *digits[first:]), rest, strict=True)))
 
 
 def without_blanks(xml: bytes) -> bytes:
@@ -111,26 +131,26 @@ def _is_plain(xml: bytes) -> bool:
     return xml.count(b'<c r="') + xml.count(b"<col") == xml.count(b"<c") and b":c" not in xml
 
 
-def facts(xml: bytes, zeros: Mapping[str, int]) -> Facts:
-    """Read a sheet's XML once more, when there is a formula, an error or a format of zeros in it."""
+def facts(xml: bytes, masks: Mapping[str, str]) -> Facts:
+    """Read a sheet's XML once more, when there is a formula, an error or a format with a mask in it."""
     hidden = _hidden(xml)
     computed = (b"<f" in xml or b":f" in xml) and _FORMULA.search(xml)
     wrong = (b't="e"' in xml or b"t='e'" in xml) and _ERROR.search(xml)
-    if not zeros and not computed and not wrong:
+    if not masks and not computed and not wrong:
         return Facts(hidden=hidden)
     if not _is_plain(xml) and len(_ANY_CELL.findall(xml)) != len(_CELL.findall(xml)):  # some do not say where
-        reader = _Reader(zeros)
+        reader = _Reader(masks)
         reader.read(xml)
-        return Facts(frozenset(reader.missing), reader.zeros, hidden)
+        return Facts(frozenset(reader.missing), reader.masks, hidden)
     missing = {_place(attributes) for attributes in _ERROR.findall(xml)} if wrong else set()
     for attributes, value in _COMPUTED.findall(xml):
         if not value and not _TEXT.search(attributes):
             missing.add(_place(attributes))
-    shown: dict[tuple[int, int], int] = {}
-    for style, digits in zeros.items():
+    shown: dict[tuple[int, int], str] = {}
+    for style, mask in masks.items():
         for attributes in _styled(xml, style.encode()):
             if not _NOT_A_NUMBER.search(attributes):
-                shown[_place(attributes)] = digits
+                shown[_place(attributes)] = mask
     return Facts(frozenset(missing), shown, hidden)
 
 
@@ -159,9 +179,9 @@ def _place(attributes: bytes) -> tuple[int, int]:
 
 
 class _Reader:
-    def __init__(self, styles: Mapping[str, int]) -> None:
+    def __init__(self, styles: Mapping[str, str]) -> None:
         self.missing: set[tuple[int, int]] = set()
-        self.zeros: dict[tuple[int, int], int] = {}
+        self.masks: dict[tuple[int, int], str] = {}
         self._styles = styles
         self._row = self._column = 0
         self._cell: dict[str, str] | None = None
@@ -208,7 +228,7 @@ class _Reader:
             if kind == "e" or (self._formula and not self._value and kind != "str"):
                 self.missing.add(place)
             elif kind == "n" and style in self._styles:
-                self.zeros[place] = self._styles[style]
+                self.masks[place] = self._styles[style]
             self._cell = None
 
 

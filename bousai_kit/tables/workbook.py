@@ -1,7 +1,7 @@
 """XLSX as people make them: hidden sheets, merged cells, numbers for text, formulas that were never computed.
 
-calamine reads the values; the sheet's own XML says which blanks are formulas without a stored value, and how
-many leading zeros a number format shows.
+calamine reads the values; the sheet's own XML says which blanks are formulas without a stored value, and
+which zeros and marks a number format shows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import io
 import posixpath
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -138,12 +139,12 @@ def _read(data: bytes, parts: zipfile.ZipFile, what: str, recognise: Recognise |
     from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
     paths = sheet_xml.sheet_paths(parts)
-    zeros = sheet_xml.zero_formats(parts)
+    masks = sheet_xml.masks(parts)
     book = CalamineWorkbook.from_filelike(io.BytesIO(data))
     sheets = [sheet for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
     sheets.sort(key=lambda sheet: sheet.visible != SheetVisibleEnum.Visible)  # else in the book's order
     fallback: Table | None = None
-    for sheet in sheets:
+    for number, sheet in enumerate(sheets, 1):
         path = paths.get(sheet.name, "")
         xml = parts.read(path) if path else b""
         found, xml = _sheet(book, parts, path, xml, sheet.name, what)
@@ -153,9 +154,10 @@ def _read(data: bytes, parts: zipfile.ZipFile, what: str, recognise: Recognise |
         if at is None and (fallback is not None or header_at(head, None) is None):
             continue
         merged = found.merged_cell_ranges or ()
-        table = _table(values, sheet_xml.facts(xml, zeros), merged, at, what, sheet.name)
+        table = _table(values, sheet_xml.facts(xml, masks), merged, at, what, sheet.name)
         if at is not None:
-            return table
+            others = [one.name for one in sheets[number:] if one.visible == SheetVisibleEnum.Visible]
+            return replace(table, other_sheets=tuple(_alike(book, parts, paths, others, recognise)))
         fallback = table
     if fallback is not None:
         return fallback
@@ -163,6 +165,24 @@ def _read(data: bytes, parts: zipfile.ZipFile, what: str, recognise: Recognise |
         f"{what}のどのシートにも表がありません。",
         hint="1 行目に見出しのある表を書いたシートを用意してください。",
     )
+
+
+def _alike(
+    book: CalamineWorkbook,
+    parts: zipfile.ZipFile,
+    paths: Mapping[str, str],
+    names: Iterable[str],
+    recognise: Recognise | None,
+) -> Iterator[str]:
+    """Those of some sheets that have the header which was looked for."""
+    for name in names if recognise is not None else ():
+        try:
+            found, _ = _sheet(book, parts, path := paths.get(name, ""), parts.read(path), name, "")
+        except (InputError, KeyError):
+            continue
+        head = [[_text(value) for value in row] for row in found.to_python(skip_empty_area=False, nrows=40)]
+        if header_at(head, recognise, strict=True) is not None:
+            yield name
 
 
 def _sheet(
@@ -198,9 +218,9 @@ def _table(
     records = [[_text(value) for value in row] for row in values]
     last = max((row for row, _ in facts.missing), default=0)
     records += [[] for _ in range(last - len(records))]
-    for (row, place), digits in facts.zeros.items():
+    for (row, place), mask in facts.masks.items():
         if row <= len(records) and place < len(records[row - 1]) and records[row - 1][place].isdigit():
-            records[row - 1][place] = records[row - 1][place].zfill(digits)
+            records[row - 1][place] = sheet_xml.masked(records[row - 1][place], mask)
     at = header_at(records, None) if at is None else at
     for (top, left), (bottom, _) in merged:
         for row in range(max(top + 1, (at or 0) + 1), min(bottom + 1, len(records))):

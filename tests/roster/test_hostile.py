@@ -135,6 +135,24 @@ def test_hidden_rows_are_people_too_and_that_is_said(tmp_path: Path) -> None:
     assert "…" in issue.problem
 
 
+def test_a_second_sheet_with_people_is_named(tmp_path: Path) -> None:
+    def fill(made: Any, sheet: Sheet) -> None:
+        sheet.write_string(0, 0, "職員名簿")
+        rows(made.add_worksheet("市長部局"), {})
+        rows(made.add_worksheet("消防局"), {"staff_number": "900002"}, at=3)
+        made.add_worksheet("凡例").write_row(0, 0, ["記号", "意味"])
+        hidden = made.add_worksheet("旧名簿")
+        rows(hidden, {})
+        hidden.hide()
+
+    roster = read_roster(book(tmp_path, fill))
+    assert len(roster.people) == 1
+    [(row, severity, problem)] = said(roster, "")
+    assert (row, severity) == (1, "warning")
+    assert "「市長部局」だけ" in problem
+    assert "（「消防局」）" in problem
+
+
 def test_merged_cells_count_for_every_row_below(tmp_path: Path) -> None:
     def fill(made: Any, sheet: Sheet) -> None:
         rows(sheet, {}, {}, {}, {"orgunit_name": "乙課", "orgunit_code": "B"})

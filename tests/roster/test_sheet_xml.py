@@ -63,14 +63,14 @@ def test_quick_and_certain_agree(rows: list[Any], prefix: str, extra: str) -> No
         f"<{prefix}worksheet xmlns:x='x'>{extra}"
         f"<{prefix}sheetData>{body}</{prefix}sheetData></{prefix}worksheet>"
     ).encode()
-    zeros = {"1": 6, "12": 3}
-    reader = sheet_xml._Reader(zeros)
+    masks = {"1": "\0" * 6, "12": "S\0\0\0"}
+    reader = sheet_xml._Reader(masks)
     reader.read(xml)
-    found = sheet_xml.facts(xml, zeros)
+    found = sheet_xml.facts(xml, masks)
     assert set(found.hidden) == hidden
     assert set(found.missing) & held == reader.missing & held
-    assert {at: digits for at, digits in found.zeros.items() if at in valued} == {
-        at: digits for at, digits in reader.zeros.items() if at in valued
+    assert {at: mask for at, mask in found.masks.items() if at in valued} == {
+        at: mask for at, mask in reader.masks.items() if at in valued
     }
     if sheet_xml.is_near(xml):
         rows_, columns = sheet_xml.extent(xml)
