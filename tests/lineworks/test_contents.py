@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,6 @@ from bousai_kit.lineworks.messages import (
     Carousel,
     CarouselColumn,
     Content,
-    CopyAction,
     Cover,
     File,
     Flex,
@@ -41,20 +41,14 @@ from bousai_kit.lineworks.messages import (
     UriAction,
     Video,
 )
+from tests.lineworks.limits import ITEMS, SLOTS, WEB
 
-WEB = "https://example.invalid/"
 SAY = MessageAction(label="無事です", postback="bk1|drill=d|m=b01|a=1", text="無事です")
 TAP = PostbackAction(label="無事です", data="bk1|drill=d", display_text="無事です")
 
 
-def web(length: int) -> str:
-    return WEB + "x" * (length - len(WEB))
-
-
 def bubble(size: int) -> dict[str, Any]:
     """A bubble of so many bytes."""
-    import json
-
     made = {"type": "bubble", "body": {"type": "box", "contents": [{"type": "text", "text": ""}]}}
     made["body"]["contents"][0]["text"] = "x" * (size - len(json.dumps(made, separators=(",", ":"))))  # type: ignore[index]
     return made
@@ -62,63 +56,21 @@ def bubble(size: int) -> dict[str, Any]:
 
 def flex(size: int) -> dict[str, Any]:
     """A carousel of so many bytes, each bubble well below its own limit."""
-    import json
-
     made = {"type": "carousel", "contents": [bubble(7000) for _ in range(4)]}
     left = size - len(json.dumps(made, separators=(",", ":"))) - 1
     return {"type": "carousel", "contents": [*made["contents"], bubble(left)]}
 
 
 LIMITS: dict[str, tuple[int, Callable[[int], Any]]] = {
-    "text": (2000, lambda n: Text("字" * n)),
-    "text i18n": (2000, lambda n: Text("x", i18n_texts={"en_US": "x" * n})),
-    "image address": (1000, lambda n: Image(url=web(n), preview_url=WEB)),
-    "image preview": (1000, lambda n: Image(url=WEB, preview_url=web(n))),
-    "file address": (1000, lambda n: File(url=web(n))),
-    "location title": (100, lambda n: Location("x" * n, "a", 34.7, 135.5)),
-    "location address": (100, lambda n: Location("t", "x" * n, 34.7, 135.5)),
+    **{
+        name: (slot.limit, lambda n, slot=slot: slot.build(slot.value(n, "字")))
+        for name, slot in SLOTS.items()
+    },
+    **{name: (limit, build) for name, (limit, _, build) in ITEMS.items()},
     "latitude": (90, lambda n: Location("t", "a", float(n), 0.0)),
     "longitude": (180, lambda n: Location("t", "a", 0.0, -float(n))),
-    "button text": (1000, lambda n: ButtonTemplate("x" * n, [SAY])),
-    "buttons": (10, lambda n: ButtonTemplate("x", [SAY] * n)),
-    "button label": (20, lambda n: ButtonTemplate("x", [MessageAction(label="字" * n)])),
-    "button label i18n": (
-        20,
-        lambda n: ButtonTemplate("x", [MessageAction(label="x", i18n_labels={"en_US": "x" * n})]),
-    ),
-    "message postback": (1000, lambda n: MessageAction(label="x", postback="x" * n)),
-    "postback data": (300, lambda n: PostbackAction(label="x", data="x" * n)),
-    "postback display": (300, lambda n: PostbackAction(label="x", data="x", display_text="x" * n)),
-    "uri": (1000, lambda n: UriAction(label="x", uri=web(n))),
-    "copy": (1000, lambda n: CopyAction(label="x", copy_text="x" * n)),
-    "list elements": (4, lambda n: ListTemplate([ListElement("x")] * n)),
-    "list title": (1000, lambda n: ListTemplate([ListElement("x" * n)])),
-    "list subtitle": (1000, lambda n: ListTemplate([ListElement("x", subtitle="x" * n)])),
-    "list cover": (1000, lambda n: ListTemplate([ListElement("x")], cover=Cover(title="x" * n))),
-    "list rows": (2, lambda n: ListTemplate([ListElement("x")], actions=[[SAY]] * n)),
-    "list row": (2, lambda n: ListTemplate([ListElement("x")], actions=[[SAY] * n])),
-    "carousel columns": (10, lambda n: Carousel([CarouselColumn("x", [SAY])] * n)),
-    "carousel actions": (3, lambda n: Carousel([CarouselColumn("x", [SAY] * n)])),
-    "carousel plain text": (120, lambda n: Carousel([CarouselColumn("x" * n, [SAY])])),
-    "carousel rich text": (60, lambda n: Carousel([CarouselColumn("x" * n, [SAY], title="t")])),
-    "carousel plain lines": (4, lambda n: Carousel([CarouselColumn("\n".join("x" * n), [SAY])])),
-    "carousel rich lines": (2, lambda n: Carousel([CarouselColumn("\n".join("x" * n), [SAY], url=WEB)])),
-    "carousel title": (40, lambda n: Carousel([CarouselColumn("x", [SAY], title="x" * n)])),
-    "image carousel": (10, lambda n: ImageCarousel([ImageColumn(SAY, url=WEB)] * n)),
-    "image carousel label": (
-        12,
-        lambda n: ImageCarousel([ImageColumn(MessageAction(label="x" * n, text="t"), url=WEB)]),
-    ),
-    "flex alt": (400, lambda n: Flex("x" * n, {"type": "bubble"})),
-    "flex bubbles": (10, lambda n: Flex("x", {"type": "carousel", "contents": [{"type": "bubble"}] * n})),
     "flex bytes": (30 * 1024, lambda n: Flex("x", flex(n))),
     "flex bubble bytes": (10 * 1024, lambda n: Flex("x", bubble(n))),
-    "quick replies": (13, lambda n: QuickReply((QuickReplyItem(TAP),) * n)),
-    "quick icon": (1000, lambda n: QuickReply((QuickReplyItem(TAP, image_url=web(n)),))),
-    "quick label": (
-        20,
-        lambda n: QuickReply((QuickReplyItem(MessageAction(label="x" * n, text="x")),)),
-    ),
     "menu label": (
         1000,
         lambda n: check_action("a", MessageAction(label="x" * n), allowed=frozenset({"message"}), label=1000),
