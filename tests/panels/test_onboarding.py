@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +14,6 @@ from bousai_kit.roster import roster_rows
 from bousai_kit.tables import write_csv
 from bousai_kit.workbench import Workbench
 from tests.onboarding.onlab import bench_at, city, tenant_problems, without
-
-
-@pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("founded") / "home"
-
-    async def main() -> None:
-        async with await bench_at(home):
-            pass
-
-    asyncio.run(main())
-    return home
-
-
-@pytest.fixture
-def home(founded: Path, tmp_path: Path) -> Path:
-    shutil.copytree(founded, tmp_path / "home")
-    return tmp_path / "home"
 
 
 @pytest.fixture

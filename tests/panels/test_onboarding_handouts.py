@@ -19,16 +19,6 @@ from tests.onboarding.onlab import bench_at, city
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    async def main() -> None:
-        async with await bench_at(tmp_path / "home"):
-            pass
-
-    asyncio.run(main())
-    return tmp_path / "home"
-
-
-@pytest.fixture
 def roster(tmp_path: Path) -> Path:
     people = city(8, 2)
     some = [

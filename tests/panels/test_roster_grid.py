@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -330,24 +329,6 @@ def test_a_broken_draft_is_said_and_can_be_thrown_away(tmp_path: Path) -> None:
 
 
 # -- in the panel -------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("founded") / "home"
-
-    async def main() -> None:
-        async with await bench_at(home):
-            pass
-
-    asyncio.run(main())
-    return home
-
-
-@pytest.fixture
-def home(founded: Path, tmp_path: Path) -> Path:
-    shutil.copytree(founded, tmp_path / "home")
-    return tmp_path / "home"
 
 
 def run(home: Path, work: Any) -> None:

@@ -1,4 +1,4 @@
-"""A founded, empty home to copy from: made once a session."""
+"""A founded, empty home to copy from: made once a session, as making a key takes longer than most tests."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.onboarding.onlab import bench_at, new_home
-
 
 @pytest.fixture(scope="session")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Only to be copied."""
+    from tests.onboarding.onlab import bench_at  # not before the root's conftest has cleared the settings
+
     home = tmp_path_factory.mktemp("founded") / "home"
 
     async def main() -> None:
@@ -24,4 +25,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(founded: Path, tmp_path: Path) -> Path:
+    """A copy of one's own."""
+    from tests.onboarding.onlab import new_home
+
     return new_home(founded, tmp_path / "home")
