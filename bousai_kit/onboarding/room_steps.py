@@ -21,7 +21,7 @@ from bousai_kit.onboarding.steps import Step
 if TYPE_CHECKING:
     from bousai_kit.lineworks.client import LineWorksClient
 
-__all__ = ["RoomWork", "room_title"]
+__all__ = ["RoomWork", "leave_room", "room_title"]
 
 CLOCKS_APART = timedelta(minutes=10)
 GIVEN_UP_ROOM_S = 75.0  # ten a minute: an intent may wait a minute for its turn
@@ -30,6 +30,29 @@ GIVEN_UP_ROOM_S = 75.0  # ten a minute: an intent may wait a minute for its turn
 def room_title(item: RoomItem, plan_id: str, attempt: int) -> str:
     """What one attempt calls the room; no other attempt of any plan calls one so."""
     return f"{item.title}（{plan_id[-8:]}-{attempt}）"
+
+
+async def leave_room(client: LineWorksClient, bot_id: int, channel_id: str) -> None:
+    """Let the bot leave; a room in which it is no more is as good as left.
+
+    Who leaves a second time, after a kill or a lost answer, is told 403: so is who may not, but then the room
+    can be looked at.
+    """
+    try:
+        await client.channels.leave(bot_id, channel_id)
+    except NotFound:  # dissolved: nobody was left in it
+        return
+    except PermissionDenied:
+        if await _is_in(client, bot_id, channel_id):
+            raise
+
+
+async def _is_in(client: LineWorksClient, bot_id: int, channel_id: str) -> bool:
+    try:
+        await client.channels.get(bot_id, channel_id)
+    except (NotFound, PermissionDenied):
+        return False
+    return True
 
 
 class RoomWork:
@@ -178,8 +201,7 @@ class RoomWork:
 
     def _leave(self, channel_id: str, after: str, title: str = "") -> Step:
         async def send() -> str:
-            with contextlib.suppress(NotFound):  # dissolved: nobody was left in it
-                await self.client.channels.leave(self.plan.bot_id, channel_id)
+            await leave_room(self.client, self.plan.bot_id, channel_id)
             return channel_id
 
         def waits() -> str:

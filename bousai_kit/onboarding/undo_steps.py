@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import Conflict, LineWorksError, NotFound
 from bousai_kit.ledger import NewEvent
+from bousai_kit.onboarding.room_steps import leave_room
 from bousai_kit.onboarding.steps import Step
 from bousai_kit.onboarding.tenant_view import TenantView, see_member
 from bousai_kit.onboarding.titles import KINDS, Kind
@@ -63,7 +64,7 @@ class UndoWork:
         """The bot leaves."""
         client, stream = self.client, f"apply:{self.undo.apply_id}"
         for room in self.undo.rooms:
-            step = _step(f"room.leave:{room}", lambda id_=room: client.channels.leave(self.undo.bot_id, id_))
+            step = _step(f"room.leave:{room}", lambda id_=room: leave_room(client, self.undo.bot_id, id_))
             step.also = lambda _, id_=room: [  # type: ignore[misc]
                 NewEvent(stream, "room.left", id_, {}, once=f"{stream}|left|{id_}")
             ]
