@@ -7,18 +7,20 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from bousai_kit.clock import Clock, in_thread
 from bousai_kit.errors import ConfigError, LedgerError, LedgerUnavailable
-from bousai_kit.ledger.backend import Backend, event
+from bousai_kit.ledger.backend import Backend, events, lines
 from bousai_kit.ledger.chain import Verification
-from bousai_kit.ledger.events import Draft, Event, NewEvent, draft
+from bousai_kit.ledger.events import Draft, Event, Line, NewEvent, draft
 from bousai_kit.ledger.news import News
+from bousai_kit.ledger.reading import PAGE, R, T, pages_of, read_pages
 from bousai_kit.ledger.sqlite import SqliteBackend
 from bousai_kit.ledger.writer import Writer
 
@@ -27,8 +29,6 @@ __all__ = ["Ledger"]
 MOST_IN_COMMIT = 1024
 QUICK_COMMIT_S = 0.001
 TURN_S = 0.005
-PAGE = 500
-WINDOW = 5000
 
 
 _Waiting = tuple[Sequence[Draft], "asyncio.Future[list[Event | None]]"]
@@ -261,27 +261,32 @@ class Ledger:
         LedgerCorrupt
             A row does not hold what was written.
         """
+        backend = self._backend
+        return await self._read(
+            partial(backend.page, subject=subject), events, after, limit, stream, prefix, kinds
+        )
+
+    async def read_lines(
+        self, *, after: int = 0, stream: str, kinds: Collection[str] | None = None, limit: int | None = None
+    ) -> list[Line]:
+        """As `read`, of each event only what it says: a third of the time where there are very many."""
+        words = partial(self._backend.words, subject=None)
+        return await self._read(words, lines, after, limit, stream, None, kinds)
+
+    async def _read(
+        self,
+        fetch: Callable[..., list[R]],
+        make: Callable[[list[R]], list[T]],
+        after: int,
+        limit: int | None,
+        stream: str | None,
+        prefix: str | None,
+        kinds: Collection[str] | None,
+    ) -> list[T]:
         if self._closed:
             raise _closed()
-        if stream is not None and prefix and not stream.startswith(prefix):
-            return []
-        most = math.inf if limit is None else max(0, limit)
-        backend = self._backend
-        streams = [stream] if stream is not None else backend.streams(prefix) if prefix else None
-        chosen = None if kinds is None else sorted(set(kinds))
-        found: list[Event] = []
-        # Read here and not in a thread: turning rows into events needs the interpreter lock anyway, and
-        # two changes of thread cost more than a usual read. No cursor stays open over an `await`.
-        head, _ = backend.head()
-        for first, last in backend.spans(min(max(0, after), head), head, streams=streams, kinds=chosen):
-            while first <= last and len(found) < most:
-                end = min(last, first + WINDOW - 1)
-                size = int(min(PAGE, most - len(found)))
-                rows = backend.page(first, end, streams=streams, kinds=chosen, subject=subject, limit=size)
-                found.extend(event(row) for row in rows)
-                first = rows[-1][0] + 1 if len(rows) == size else end + 1
-                await self._let_others()
-        return found
+        pages = pages_of(self._backend, after, stream, prefix, kinds)
+        return await read_pages(pages, fetch, make, limit, self._let_others)
 
     async def _let_others(self) -> None:
         """Let the other tasks run when this one has not waited for a while."""

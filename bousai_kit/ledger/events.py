@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from bousai_kit.ledger.chain import content_digest, event_hash
 
-__all__ = ["Draft", "Event", "NewEvent", "draft", "microseconds", "moment"]
+__all__ = ["Draft", "Event", "Line", "NewEvent", "draft", "microseconds", "moment"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -70,6 +70,24 @@ class Event:
     prev_hash: str
     hash: str
     salt: str = field(default="", repr=False)
+
+
+class Line(NamedTuple):
+    """What an event says, without its place in the chain: for a fold over very many.
+
+    Attributes
+    ----------
+    at : int
+        When it was recorded, µs since the epoch (`moment` makes a time of it).
+    body : mapping
+        Read-only: lines that say the same may share it.
+    """
+
+    seq: int
+    at: int
+    kind: str
+    subject: str
+    body: Mapping[str, Any]
 
 
 class Draft(NamedTuple):

@@ -15,10 +15,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.ledger import NewEvent
+from bousai_kit.ledger.events import microseconds, moment
 from bousai_kit.onboarding.bulk import collecting_later
 
 if TYPE_CHECKING:
-    from bousai_kit.ledger import Event, Ledger
+    from bousai_kit.ledger import Ledger
+    from bousai_kit.ledger.events import Line
 
 __all__ = ["Journal", "State"]
 
@@ -45,8 +47,8 @@ class State:
     attempt : int
     id : str
         What came of it: a user id, an id of a unit or group.
-    at : datetime
-        Of the last intent.
+    at_us : int
+        When the last intent was written, µs since the epoch.
     run : str
         Which run intended it.
     reason : str
@@ -55,11 +57,16 @@ class State:
 
     status: str
     attempt: int
-    at: datetime
+    at_us: int
     run: str = ""
     id: str = ""
     reason: str = ""
     body: Mapping[str, Any] | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When the last intent was written."""
+        return moment(self.at_us)
 
     @property
     def may_have_happened(self) -> bool:
@@ -104,44 +111,45 @@ class Journal:
     async def refresh(self) -> None:
         """Read what has been written since the last time."""
         while True:
-            events = await self.ledger.read(
+            lines = await self.ledger.read_lines(
                 after=self._seq, stream=self.stream, kinds=self._kinds, limit=AT_ONCE
             )
             with collecting_later():
-                for event in events:
-                    self._take(event)
-            if events:
-                self._seq = events[-1].seq
-            if len(events) < AT_ONCE:
+                for line in lines:
+                    self._take(line)
+            if lines:
+                self._seq = lines[-1].seq
+            if len(lines) < AT_ONCE:
                 return
 
-    def _take(self, event: Event) -> None:
-        kind = event.kind
+    def _take(self, line: Line) -> None:
+        kind = line.kind
         step = self._steps.get(kind)
         if step is not None:
-            self._step(event, step)
+            self._step(line, step)
         elif kind == "apply.planned":
-            self.planned = event.body
+            self.planned = line.body
         elif kind == "undo.begun":
             self.undone = True
         elif kind == "secret.ended":
             self.secret_ended = True
 
-    def _step(self, event: Event, kind: str) -> None:
-        body, attempt = event.body, int(event.body.get("attempt", 1))
-        self._doubt(event.subject, attempt, kind, str(body.get("id", "")))
-        known = self.states.get(event.subject)
+    def _step(self, line: Line, kind: str) -> None:
+        step, body = line.subject, line.body
+        attempt, made = int(body.get("attempt", 1)), str(body.get("id", ""))
+        self._doubt(step, attempt, kind, made)
+        known = self.states.get(step)
         if kind == "step.intended":
             if known is None or (attempt > known.attempt and known.status != "done"):
                 run = sys.intern(str(body.get("run", "")))
-                self.states[event.subject] = State("open", attempt, event.recorded_at, run)
+                self.states[step] = State("open", attempt, line.at, run)
         elif (
             known is not None
             and known.status != "done"
             and (attempt >= known.attempt or _ENDS[kind] == "done")
         ):
             known.status = _ENDS[kind]
-            known.id = str(body.get("id", ""))
+            known.id = made
             known.reason = str(body.get("reason", ""))
             known.body = body
 
@@ -191,7 +199,7 @@ class Journal:
         )
         if event is None:
             return None
-        self.states[step] = State("open", attempt, event.recorded_at, self.run)
+        self.states[step] = State("open", attempt, microseconds(event.recorded_at), self.run)
         self._own[step] = attempt
         self._doubt(step, attempt, "step.intended")
         return attempt
