@@ -29,7 +29,7 @@ deadline_s: 900
 
 @pytest.fixture(scope="module")
 def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Roster, scenario and a home in which one drill has been held."""
+    """Roster and scenario."""
     folder = tmp_path_factory.mktemp("city")
     write_csv(folder / "roster.csv", *roster_rows(sample_roster(24)))
     (folder / "scenario.yaml").write_text(SCENARIO, encoding="utf-8")
@@ -52,6 +52,19 @@ def on_bench(city: Path, home: str, body: Callable[[Workbench, LatencyPanel], Aw
             return await body(bench, panel)
 
     return asyncio.run(main())
+
+
+@pytest.fixture(scope="module")
+def held(city: Path) -> str:
+    """A home in which one drill has been held, and nothing else."""
+
+    async def body(_: Workbench, panel: LatencyPanel) -> None:
+        model: Any = panel.model
+        await panel.look()
+        await model._ensure_drill()
+
+    on_bench(city, "held", body)
+    return "held"
 
 
 def test_from_an_empty_home_to_the_report_and_again(city: Path) -> None:
@@ -92,10 +105,10 @@ def test_from_an_empty_home_to_the_report_and_again(city: Path) -> None:
         assert model.analysis.as_json()["broadcasts"] == analysis.as_json()["broadcasts"]
         assert len(await bench.ledger.read(prefix="drill:")) == before
 
-    on_bench(city, "home", body)
+    on_bench(city, "empty at first", body)
 
 
-def test_another_kernel_finds_the_drill(city: Path) -> None:
+def test_another_kernel_finds_the_drill(city: Path, held: str) -> None:
     async def body(bench: Workbench, panel: LatencyPanel) -> None:
         model: Any = panel.model
         view: Any = panel.view
@@ -114,11 +127,11 @@ def test_another_kernel_finds_the_drill(city: Path) -> None:
         model.drill_id = "another"  # choosing another drill takes the old result away
         assert (model.analysis, model.files, view.result.value) == (None, {}, "")
 
-    on_bench(city, "home", body)
+    on_bench(city, held, body)
 
 
 def test_without_the_right_to_read_logs_the_ledger_is_enough(
-    city: Path, monkeypatch: pytest.MonkeyPatch
+    city: Path, held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refused(*_: Any) -> bytes:
         raise PermissionDenied("403", status=403)
@@ -130,7 +143,7 @@ def test_without_the_right_to_read_logs_the_ledger_is_enough(
         assert "monitoring.read" in model.log_sentence
         assert len(model.files) == 3
 
-    on_bench(city, "home", body)
+    on_bench(city, held, body)
 
 
 def test_nothing_to_analyse_is_said_on_the_screen(city: Path) -> None:
@@ -145,7 +158,7 @@ def test_nothing_to_analyse_is_said_on_the_screen(city: Path) -> None:
     on_bench(city, "empty", body)
 
 
-def test_a_folder_that_cannot_be_written_is_said_on_the_screen(city: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_said_on_the_screen(city: Path, held: str) -> None:
     async def body(_: Workbench, panel: LatencyPanel) -> None:
         model: Any = panel.model
         await panel.look()
@@ -156,7 +169,7 @@ def test_a_folder_that_cannot_be_written_is_said_on_the_screen(city: Path) -> No
         assert "書き出せません" in model.problem
         assert model.files == {}
 
-    on_bench(city, "home", body)
+    on_bench(city, held, body)
 
 
 @pytest.mark.parametrize(
