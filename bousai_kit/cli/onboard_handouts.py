@@ -38,7 +38,7 @@ DeleteFiles = Annotated[
 Single = Annotated[bool, typer.Option("--single", help="1 人 1 ファイルの zip にします。")]
 Cover = Annotated[
     bool,
-    typer.Option("--cover", help="所属ごとに、連絡員が受領印をもらう受領簿（パスワードなし）を付けます。"),
+    typer.Option("--cover", help="区・局ごとに、連絡員が受領印をもらう受領簿（パスワードなし）を付けます。"),
 ]
 Only = Annotated[
     list[str] | None,
@@ -177,18 +177,18 @@ async def _write(bench: Workbench, plan: Plan, out: Path, *, look: bool, **optio
     members = await _members(bench) if look else None
     bar = Bar("配付資料", len(plan.creates))
     try:
-        with bench.clock.hold():
-            return await handouts_for_plan(
-                plan,
-                ledger=bench.ledger,
-                home=bench.home,
-                out=out,
-                font=bench.settings.font,
-                members=members,
-                now=bench.clock.now(),
-                progress=bar.update,
-                **options,
-            )
+        return await handouts_for_plan(
+            plan,
+            ledger=bench.ledger,
+            clock=bench.clock,
+            home=bench.home,
+            out=out,
+            font=bench.settings.font,
+            members=members,
+            now=bench.clock.now(),
+            progress=bar.update,
+            **options,
+        )
     finally:
         bar.close()
 
@@ -230,14 +230,20 @@ def _report(written: PlanHandouts, document: dict[str, Any], lines: list[str], *
             "（--invited で、手順だけのページを作れます）。"
         )
     if written.spent:
-        note(f"{written.spent:,} 名はログイン済みで、初期パスワードは使えません（--pending で省けます）。")
+        note(
+            f"{written.spent:,} 名はログイン済みのため、パスワードを載せていません"
+            "（ページごと省くには --pending を付けます）。"
+        )
     if written.expired:
         note(
             f"登録から 30 日たった {len(written.expired):,} 名はパスワードが期限切れで、ページがありません"
             f"（管理画面で再発行してください）：職員番号 {_some(written.expired)}"
         )
     if written.applied and not written.checked and not offline:
-        note("誰がログイン済みかを確かめられませんでした。ログイン済みの人のページも含まれています。")
+        note(
+            "誰がログイン済みかを確かめられませんでした。ログイン済みの人の初期パスワードも載っている"
+            "ことがあります。"
+        )
 
 
 def _some(numbers: Sequence[str]) -> str:

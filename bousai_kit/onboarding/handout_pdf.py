@@ -19,13 +19,14 @@ from typing import Any, BinaryIO
 from bousai_kit.errors import ConfigError
 from bousai_kit.settings.font import font_file
 
-__all__ = ["ROWS", "Slip", "make", "make_elsewhere", "pages_of", "render_pdf"]
+__all__ = ["Slip", "make", "make_elsewhere", "pages_of", "render_pdf"]
 
 _HERE = Path(__file__).parent
 _DEVICES = {"iOS": "iPhone・iPad", "Android": "Android のスマートフォン"}
 _OTHER = "パソコン"
-ROWS = 15
-"""People on one page of a receipt list."""
+NOWHERE = "（区・局の記入なし）"
+SPACE_MM, ROW_MM, UNIT_MM = 129.6, 8.1, 6.2
+"""Of a receipt list's page, of a person on it, of the line above a unit; as in ``handout.typ``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,14 @@ class Slip:
     key : str
         External key of the person; used in file names of single pages.
     name, unit, position, login_id : str
+    group : str
+        Ward or bureau: whose liaison hands it out.
     device_os : str
         ``iOS``, ``Android`` or anything else.
     password : str
         Initial password; empty where the person sets one from an invitation.
     spent : bool
-        Somebody has logged in with it: the page says so.
+        The person has logged in and set an own password: the page says so and shows none.
     """
 
     key: str
@@ -53,6 +56,7 @@ class Slip:
     unit: str = ""
     position: str = ""
     spent: bool = False
+    group: str = ""
 
 
 # -- typesetting ------------------------------------------------------------------------------------
@@ -72,7 +76,7 @@ def render_pdf(
     font : Path, optional
         A font file in place of the packaged Noto Sans CJK JP (``BOUSAI_FONT``).
     covers : bool
-        Before the people of each unit a list on which they sign for what they got.
+        Before the people of each ward or bureau a list on which they sign for what they got.
 
     Returns
     -------
@@ -92,15 +96,37 @@ def render_pdf(
 
 def pages_of(slips: Sequence[Slip], *, covers: bool) -> Iterator[tuple[Slip | None, dict[str, Any]]]:
     """Pages in their order; None: of a list."""
-    for unit, group in itertools.groupby(slips, key=lambda slip: slip.unit):
+    for name, group in itertools.groupby(slips, key=lambda slip: slip.group):
         people = list(group)
-        rows = [[number, slip.key, slip.name] for number, slip in enumerate(people, 1)]
-        sheets = range(0, len(rows) if covers else 0, ROWS)
-        for number, first in enumerate(sheets, 1):
-            cover = {"unit": unit or "所属の記入なし", "people": len(people), "number": number}
-            yield None, cover | {"of": len(sheets), "rows": rows[first : first + ROWS]}
+        sheets = _sheets(people) if covers else []
+        units = list(dict.fromkeys(slip.unit for slip in people))
+        title = "　".join(dict.fromkeys(part for part in (name, *units[: len(units) == 1]) if part))
+        for number, rows in enumerate(sheets, 1):
+            cover = {"title": title or NOWHERE, "people": len(people), "number": number, "of": len(sheets)}
+            yield None, cover | {"rows": rows}
         for slip in people:
             yield slip, _page(slip)
+
+
+def _sheets(people: Sequence[Slip]) -> list[list[dict[str, Any]]]:
+    """Rows of a receipt list, page by page: small units follow each other, each below its own line."""
+    units = [list(group) for _, group in itertools.groupby(people, key=lambda slip: slip.unit)]
+    sheets: list[list[dict[str, Any]]] = []
+    left, number = 0.0, 0
+    for unit in units:
+        for place, slip in enumerate(unit):
+            said = len(units) > 1
+            if left < ROW_MM + (UNIT_MM if said and not place else 0.0):
+                sheets.append([])
+                left = SPACE_MM
+            if said and (not place or not sheets[-1]):
+                name = slip.unit or "所属の記入なし"
+                sheets[-1].append({"unit": name, "people": len(unit), "again": place > 0})
+                left -= UNIT_MM
+            number += 1
+            sheets[-1].append({"no": number, "key": slip.key, "name": slip.name})
+            left -= ROW_MM
+    return sheets
 
 
 def _page(slip: Slip) -> dict[str, Any]:
@@ -109,11 +135,11 @@ def _page(slip: Slip) -> dict[str, Any]:
         "name": slip.name,
         "place": "　".join(part for part in (slip.unit, slip.position) if part),
         "login_id": slip.login_id,
-        "password": slip.password,
+        "password": "" if slip.spent else slip.password,
         "os": slip.device_os if slip.device_os in _DEVICES else "other",
         "os_label": _DEVICES.get(slip.device_os, _OTHER),
         "spent": slip.spent,
-        "invited": not slip.password,
+        "invited": not (slip.password or slip.spent),
     }
 
 

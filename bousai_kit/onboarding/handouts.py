@@ -69,7 +69,7 @@ def write_handouts(
     Parameters
     ----------
     slips : sequence of Slip
-        People of one unit in a row.
+        People of one ward or bureau in a row, and of one unit within it.
     out : Path
         A folder; made when missing (0700).
     single : bool
@@ -77,7 +77,7 @@ def write_handouts(
     passphrase : str, optional
         Encrypt each PDF (AES-256) with it.
     covers : bool
-        Receipt lists too, one or more a unit.
+        Receipt lists too, one or more a ward or bureau.
     name : str
         Of the file, without its ending; more than `PART` people are ``NAME-001.pdf`` and so on.
     progress : callable, optional
@@ -114,10 +114,9 @@ def write_handouts(
 
 
 def _parts(slips: Sequence[Slip]) -> Iterator[list[Slip]]:
-    """At most `PART` people each; a unit is torn apart only when it is larger."""
+    """At most `PART` people each; a ward or bureau, or a unit, is torn apart only when it is larger."""
     part: list[Slip] = []
-    for _, group in itertools.groupby(slips, key=lambda slip: slip.unit):
-        people = list(group)
+    for people in _together(slips):
         if part and len(part) + len(people) > PART:
             yield part
             part = []
@@ -127,6 +126,15 @@ def _parts(slips: Sequence[Slip]) -> Iterator[list[Slip]]:
             part = part[PART:]
     if part:
         yield part
+
+
+def _together(slips: Sequence[Slip]) -> Iterator[list[Slip]]:
+    for _, group in itertools.groupby(slips, key=lambda slip: slip.group):
+        people = list(group)
+        if len(people) <= PART:
+            yield people
+        else:
+            yield from (list(unit) for _, unit in itertools.groupby(people, key=lambda slip: slip.unit))
 
 
 @contextlib.contextmanager

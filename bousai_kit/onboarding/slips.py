@@ -13,9 +13,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bousai_kit.clock import in_thread
 from bousai_kit.errors import GuardError, InputError
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.activation import EXPIRES
+from bousai_kit.onboarding.facts import ACTIVATION
 from bousai_kit.onboarding.handout_pdf import Slip
 from bousai_kit.onboarding.handout_words import load_text
 from bousai_kit.onboarding.handouts import Handouts, write_handouts
@@ -25,6 +27,7 @@ from bousai_kit.onboarding.passwords import PlanSecret, derive_password
 from bousai_kit.onboarding.plan_file import write_private
 
 if TYPE_CHECKING:
+    from bousai_kit.clock import Clock
     from bousai_kit.ledger import Ledger
     from bousai_kit.onboarding.tenant_view import Member
 
@@ -58,11 +61,11 @@ class PlanHandouts:
     invited : int
         People who got an invitation by mail; they have a page only when asked for, without a password.
     spent : int
-        Pages (or, with `pending_only`, people left out) whose password somebody has logged in with.
+        Pages without password (or, with `pending_only`, people left out): somebody has logged in with it.
     expired : tuple of str
         Staff numbers of those whose 30 days are over: no page, the password is refused.
     checked : bool
-        The members were looked at; else nothing is known of `spent` and `expired`.
+        The members were looked at; else nothing is known of `expired`, and of `spent` what was seen before.
     """
 
     handouts: Handouts
@@ -78,6 +81,7 @@ async def handouts_for_plan(
     plan: Plan,
     *,
     ledger: Ledger,
+    clock: Clock,
     home: Path,
     out: Path,
     font: Path | None = None,
@@ -91,7 +95,7 @@ async def handouts_for_plan(
     pending_only: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> PlanHandouts:
-    """Write one page for each person whom this plan gave an account, unit by unit.
+    """Write one page for each person whom this plan gave an account, by ward or bureau and unit by unit.
 
     Parameters
     ----------
@@ -100,8 +104,8 @@ async def handouts_for_plan(
     with_invited : bool
         Pages without password for those who have an invitation by mail, too.
     members : iterable of Member, optional
-        The tenant's, read now: the pages of those who have logged in say that their password is spent, and
-        who has no account any more, or an expired one, has no page.
+        The tenant's, read now: who has no account any more, or an expired one, has no page. Whoever has
+        logged in, now or as seen before, has a page without the password.
     now : datetime, optional
         When `members` were read; needed to know who has expired.
     pending_only : bool
@@ -121,11 +125,12 @@ async def handouts_for_plan(
     chosen = _chosen(plan, only, with_invited=with_invited)
     wanted = [one for one in chosen if not applied or journal.done(_step(one))]
     not_created = len(chosen) - len(wanted)
-    spent: set[str] = set()
+    seen = {event.subject for event in await ledger.read(stream=ACTIVATION, kinds=("activation.seen",))}
+    spent = {one.person.staff_number for one in plan.creates if journal.id(_step(one)) in seen}
     expired: set[str] = set()
     if members is not None and applied:
         states = {member.key: member for member in members if member.key and not member.deleted}
-        spent = {number for number, member in states.items() if not member.pending}
+        spent |= {number for number, member in states.items() if not member.pending}
         if now is not None:
             expired = await _expired(ledger, journal, states, now)
         there = [one for one in wanted if one.person.staff_number in states]
@@ -154,9 +159,10 @@ async def handouts_for_plan(
         options = {"font": font, "single": single, "passphrase": passphrase, "covers": covers, "name": name}
         return write_handouts(slips, out, text=text, progress=tell, **options)  # type: ignore[arg-type]
 
-    await asyncio.to_thread(_note_files, home, plan.plan_id, [out])  # before: a kill leaves nothing unknown
+    # before: a kill leaves none of them unknown
+    await in_thread(clock, lambda: _note_files(home, plan.plan_id, [out]))
     try:
-        written = await asyncio.to_thread(write)
+        written = await in_thread(clock, write)
     except asyncio.CancelledError:
         stop.set()  # the thread ends at the next part, and leaves no file
         raise
@@ -167,7 +173,7 @@ async def handouts_for_plan(
 
 
 def _chosen(plan: Plan, only: Collection[str], *, with_invited: bool) -> list[PersonItem]:
-    """Whose pages are asked for, in the order of the units."""
+    """Whose pages are asked for, in the order of the units; one liaison's people in a row."""
     order = {unit.code: place for place, unit in enumerate(plan.units)}
     items = plan.creates if with_invited or only else plan.on_paper
     unknown = sorted(set(only) - {one.person.staff_number for one in plan.creates})
@@ -177,28 +183,40 @@ def _chosen(plan: Plan, only: Collection[str], *, with_invited: bool) -> list[Pe
             hint="職員番号を確かめてください。すでに登録済みだった人のパスワードは、管理画面で再発行します。",
         )
     chosen = [one for one in items if not only or one.person.staff_number in only]
-    return sorted(chosen, key=lambda one: order.get(one.person.orgunit_code, len(order)))
+    by_unit = sorted(chosen, key=lambda one: order.get(one.person.orgunit_code, len(order)))
+    groups = {group: place for place, group in enumerate(dict.fromkeys(map(_group, by_unit)))}
+    return sorted(by_unit, key=lambda one: groups[_group(one)])
+
+
+def _group(item: PersonItem) -> str:
+    """Whose liaison hands the page out: as with reminders."""
+    return item.person.ward or item.person.bureau
 
 
 def _slips(
     plan: Plan, wanted: Sequence[PersonItem], secret: PlanSecret, journal: Journal, spent: set[str]
 ) -> list[Slip]:
     names = {unit.code: unit.name for unit in plan.units}
-    paper = any(not plan.by_mail(one.person) for one in wanted)
+    with_password = {
+        number
+        for one in wanted
+        if not plan.by_mail(one.person) and (number := one.person.staff_number) not in spent
+    }
     made = journal.planned is not None or journal.secret_ended
-    key = secret.obtain(made=made) if paper else b""
+    key = secret.obtain(made=made) if with_password else b""
     return [
         Slip(
             key=one.person.staff_number,
             name=one.person.name,
             login_id=one.person.login_id,
-            password=""
-            if plan.by_mail(one.person)
-            else derive_password(key, plan.plan_id, one.person.staff_number),
+            password=derive_password(key, plan.plan_id, one.person.staff_number)
+            if one.person.staff_number in with_password
+            else "",
             device_os=one.person.device_os,
             unit=names.get(one.person.orgunit_code) or one.person.orgunit_name,
             position=one.person.position,
-            spent=one.person.staff_number in spent and not plan.by_mail(one.person),
+            spent=one.person.staff_number in spent,
+            group=_group(one),
         )
         for one in wanted
     ]

@@ -72,18 +72,18 @@ class HandoutSteps(PanelModel):
         plans = plans_with_secret(bench.home)
         members = await self._members() if plans else None
         for plan in plans:
-            with bench.clock.hold():
-                written = await handouts_for_plan(
-                    plan,
-                    ledger=bench.ledger,
-                    home=bench.home,
-                    out=bench.home / "handouts" / plan.plan_id,
-                    font=bench.settings.font,
-                    covers=self.covers,
-                    passphrase=passphrase or None,
-                    members=members,
-                    now=bench.clock.now(),
-                )
+            written = await handouts_for_plan(
+                plan,
+                ledger=bench.ledger,
+                clock=bench.clock,
+                home=bench.home,
+                out=bench.home / "handouts" / plan.plan_id,
+                font=bench.settings.font,
+                covers=self.covers,
+                passphrase=passphrase or None,
+                members=members,
+                now=bench.clock.now(),
+            )
             made += [str(path) for path in written.handouts.files]
             notes += _notes(written)
         self.handout_notes = notes
@@ -155,9 +155,7 @@ def _notes(written: PlanHandouts) -> list[str]:
     if written.invited:
         notes.append(f"招待メールの {written.invited:,} 名に、紙のパスワードはありません。")
     if written.spent:
-        notes.append(
-            f"{written.spent:,} 名はログイン済みで、初期パスワードは使えません（ページに書いてあります）。"
-        )
+        notes.append(f"{written.spent:,} 名はログイン済みのため、ページに初期パスワードを載せていません。")
     if written.expired:
         notes.append(
             f"登録から 30 日たった {len(written.expired):,} 名はパスワードが期限切れで、ページがありません。"
@@ -182,7 +180,7 @@ class HandoutsView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
     def __init__(self, model: HandoutSteps) -> None:
         self.model = model
         self.covers = ipw.Checkbox(
-            description="所属ごとの受領簿を付ける（受領印をもらう名簿。パスワードは載りません）",
+            description="区・局ごとの受領簿を付ける（受領印をもらう名簿。パスワードは載りません）",
             indent=False,
             layout=ipw.Layout(width="auto"),
         )

@@ -162,7 +162,8 @@ def test_the_funnel_from_the_ledger_and_from_a_roster(home: Path) -> None:
 
 
 async def print_slips(bench: Workbench, plan: Plan) -> None:
-    await handouts_for_plan(plan, ledger=bench.ledger, home=bench.home, out=bench.home / "slips")
+    given: Any = {"ledger": bench.ledger, "clock": bench.clock, "home": bench.home}
+    await handouts_for_plan(plan, **given, out=bench.home / "slips")
 
 
 def test_first_logins_are_told_by_the_log_and_written_once(home: Path) -> None:

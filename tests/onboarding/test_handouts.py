@@ -162,9 +162,15 @@ def test_every_page_says_what_the_employer_sees_and_whom_to_call() -> None:
 
 
 def test_a_spent_password_is_said_to_be_spent() -> None:
-    spent = replace(slips(1)[0], spent=True)
-    said = compact(PdfReader(io.BytesIO(render_pdf([spent], text=load_text()))).pages[0].extract_text())
-    assert "この初期パスワードはもう使えません" in said
+    for one in slips(3):
+        page = PdfReader(io.BytesIO(render_pdf([replace(one, spent=True)], text=load_text()))).pages[0]
+        said = compact(page.extract_text())
+        assert "初期パスワードはもう使えません" in said
+        assert one.password not in said
+        assert "初期パスワードを入れ" not in said
+        assert "初期パスワードが載っています" not in said
+        assert "招待メール" not in said
+        assert compact(one.login_id) in said
     assert "もう使えません" not in compact(
         PdfReader(io.BytesIO(render_pdf(slips(1), text=load_text()))).pages[0].extract_text()
     )
@@ -180,12 +186,20 @@ def test_whoever_is_invited_reads_of_the_mail_and_of_no_initial_password() -> No
 
 
 def test_receipt_lists_name_people_and_no_password(tmp_path: Path) -> None:
-    people = [replace(one, unit="北区役所" if n < 17 else "南区役所") for n, one in enumerate(slips(20))]
+    people = [
+        replace(one, unit=f"第{n // 5}課", group="北区" if n < 17 else "南区")
+        for n, one in enumerate(slips(20))
+    ]
     made = write_handouts(people, tmp_path, text=load_text(), covers=True)
-    assert (made.pages, made.covers) == (20, 3)  # 15 and 2 of one unit, 3 of the other
+    assert (made.pages, made.covers) == (20, 3)  # 4 units of one ward on two pages, one of the other
     pages = [compact(page.extract_text()) for page in PdfReader(made.files[0]).pages]
     lists = [place for place, page in enumerate(pages) if "受領簿" in page]
     assert lists == [0, 1, 19]
+    first, second, other = (pages[place] for place in lists)
+    assert all(said in first for said in ("北区", "17名分（1／2枚）", "第0課5名", "第1課5名", "第2課5名"))
+    assert "第2課（続き）" in second
+    assert "第3課2名" in second
+    assert "南区第3課3名分" in other
     for place in lists:
         assert not any(one.password in pages[place] or one.login_id in pages[place] for one in people)
     for number, one in enumerate(people):

@@ -14,7 +14,7 @@ import pytest
 
 from bousai_kit.doctor import examine
 from bousai_kit.errors import ConfigError, GuardError, InputError
-from bousai_kit.onboarding import destroy_secret, handouts_for_plan, prepare_plan
+from bousai_kit.onboarding import destroy_secret, handouts_for_plan, onboarding_status, prepare_plan
 from bousai_kit.onboarding import slips as module
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
 from bousai_kit.onboarding.tenant_view import see_member
@@ -43,7 +43,9 @@ def test_a_page_for_everybody_who_got_an_account(home: Path, tmp_path: Path) -> 
         )
         await apply(bench, plan)
         out = tmp_path / "配付"
-        written = await handouts_for_plan(plan, ledger=bench.ledger, home=bench.home, out=out)
+        written = await handouts_for_plan(
+            plan, ledger=bench.ledger, clock=bench.clock, home=bench.home, out=out
+        )
         assert written.handouts.pages == 11
         assert written.not_created == 1
         (path,) = written.handouts.files
@@ -80,7 +82,7 @@ def test_the_secret_ends_when_nothing_is_open(home: Path, tmp_path: Path) -> Non
         assert not list((bench.home / "plans").glob("*.secret"))
         assert not list((bench.home / "plans").glob("*.ending"))
         with pytest.raises(ConfigError):
-            await handouts_for_plan(plan, **given, out=tmp_path / "out")
+            await handouts_for_plan(plan, clock=bench.clock, **given, out=tmp_path / "out")
         assert (await apply(bench, plan)).complete  # nothing is left, so nothing needs it
 
     run(home, work)
@@ -147,25 +149,27 @@ def test_pages_go_by_unit_and_each_is_written_down_by_staff_number(home: Path, t
         plan = await plan_for(bench, city())
         await apply(bench, plan)
         given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home, "out": tmp_path / "out"}
-        written = await handouts_for_plan(plan, **given, covers=True)
-        assert (written.handouts.pages, written.handouts.covers) == (12, 4)
+        written = await handouts_for_plan(plan, clock=bench.clock, **given, covers=True)
         pages = pages_of(written.handouts.files[0])
         units = [unit.code for unit in plan.units]
         wanted = sorted(plan.creates, key=lambda one: units.index(one.person.orgunit_code))
+        groups = list(dict.fromkeys(one.person.ward or one.person.bureau for one in wanted))
+        wanted.sort(key=lambda one: groups.index(one.person.ward or one.person.bureau))
+        assert (written.handouts.pages, written.handouts.covers) == (12, len(groups))
         people = [page for page in pages if "受領簿" not in page]
         assert all(one.person.login_id in page for one, page in zip(wanted, people, strict=True))
         events = await bench.ledger.read(stream=f"apply:{plan.plan_id}", kinds=(module.PRINTED,))
         assert [event.subject for event in events] == [one.person.staff_number for one in wanted]
         assert all(not event.body for event in events)
         one = wanted[3].person.staff_number
-        again = await handouts_for_plan(plan, **given, only=[one])
+        again = await handouts_for_plan(plan, clock=bench.clock, **given, only=[one])
         assert again.handouts.pages == 1
         assert again.handouts.files[0].name == "handouts-again.pdf"
-        assert len(pages_of(written.handouts.files[0])) == 16  # the other file stays
+        assert len(pages_of(written.handouts.files[0])) == 12 + len(groups)  # the other file stays
         events = await bench.ledger.read(stream=f"apply:{plan.plan_id}", kinds=(module.PRINTED,))
         assert [event.subject for event in events].count(one) == 2
         with pytest.raises(InputError, match="Z999"):
-            await handouts_for_plan(plan, **given, only=[one, "Z999"])
+            await handouts_for_plan(plan, clock=bench.clock, **given, only=[one, "Z999"])
 
     run(home, work)
 
@@ -184,17 +188,31 @@ def test_who_has_logged_in_or_is_too_late_or_gone_has_no_page_that_misleads(
         given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home, "out": tmp_path / "out"}
         members = await members_of(bench)
         now = bench.clock.now()
-        written = await handouts_for_plan(plan, **given, members=members, now=now)
+        written = await handouts_for_plan(plan, clock=bench.clock, **given, members=members, now=now)
         assert (written.handouts.pages, written.spent, written.not_created) == (11, 1, 1)
         pages = pages_of(written.handouts.files[0])
         spent = [page for page in pages if "もう使えません" in page]
         assert [users[0]["email"] in page for page in spent] == [True]
+        secret = PlanSecret(bench.home, plan.plan_id).read()
+        own = derive_password(secret, plan.plan_id, users[0]["userExternalKey"])
+        assert not any(own in page for page in pages)
         assert not any(users[1]["email"] in page for page in pages)
-        fewer = await handouts_for_plan(plan, **given, members=members, now=now, pending_only=True)
+        fewer = await handouts_for_plan(
+            plan, clock=bench.clock, **given, members=members, now=now, pending_only=True
+        )
         assert (fewer.handouts.pages, fewer.spent) == (10, 1)
-        late = await handouts_for_plan(plan, **given, members=members, now=now + timedelta(days=30))
+        late = await handouts_for_plan(
+            plan, clock=bench.clock, **given, members=members, now=now + timedelta(days=30)
+        )
         assert (late.handouts.pages, len(late.expired)) == (1, 10)  # whoever is in, is in
         assert users[0]["userExternalKey"] not in late.expired
+        await onboarding_status(bench.client, bench.ledger, domain_id=bench.domain_id)
+        offline = await handouts_for_plan(plan, clock=bench.clock, **given)  # nobody asks the tenant
+        assert (offline.spent, offline.checked) == (1, False)
+        assert not any(own in page for page in pages_of(offline.handouts.files[0]))
+        await destroy_secret(plan, ledger=bench.ledger, home=bench.home)  # such a page needs none
+        again = await handouts_for_plan(plan, clock=bench.clock, **given, only=[users[0]["userExternalKey"]])
+        assert again.handouts.pages == 1
 
     run(home, work)
 
@@ -208,10 +226,10 @@ def test_whoever_is_invited_has_a_page_only_when_asked_for(home: Path, tmp_path:
         )
         await apply(bench, plan)
         given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home, "out": tmp_path / "out"}
-        written = await handouts_for_plan(plan, **given)
+        written = await handouts_for_plan(plan, clock=bench.clock, **given)
         assert (written.handouts.pages, written.invited, written.not_created) == (11, 1, 0)
         assert not any(roster.people[1].login_id in page for page in pages_of(written.handouts.files[0]))
-        everybody = await handouts_for_plan(plan, **given, with_invited=True)
+        everybody = await handouts_for_plan(plan, clock=bench.clock, **given, with_invited=True)
         assert everybody.handouts.pages == 12
         (own,) = [page for page in pages_of(everybody.handouts.files[0]) if roster.people[1].login_id in page]
         secret = PlanSecret(bench.home, plan.plan_id).read()
@@ -233,8 +251,10 @@ def test_files_with_passwords_are_known_wherever_they_were_put(home: Path, tmp_p
         (waiting,) = await module.waiting_secrets(bench.ledger, bench.home, now=bench.clock.now())
         assert waiting.age is not None
         assert waiting.age.days == 3
-        outside = await handouts_for_plan(plan, **given, out=tmp_path / "usb")
-        inside = await handouts_for_plan(plan, **given, out=home / "handouts" / plan.plan_id, single=True)
+        outside = await handouts_for_plan(plan, clock=bench.clock, **given, out=tmp_path / "usb")
+        inside = await handouts_for_plan(
+            plan, clock=bench.clock, **given, out=home / "handouts" / plan.plan_id, single=True
+        )
         (tmp_path / "usb" / ".handouts.pdf.99.aa.part").write_bytes(b"half")
         (tmp_path / "usb" / "something.pdf").write_bytes(b"of somebody")
         known = module.handout_files(bench.home)
@@ -278,7 +298,7 @@ def test_a_stop_while_writing_leaves_neither_file_nor_event(
 
         monkeypatch.setattr(module, "write_handouts", slow)
         given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home, "out": tmp_path / "out"}
-        task = asyncio.create_task(handouts_for_plan(plan, **given))
+        task = asyncio.create_task(handouts_for_plan(plan, clock=bench.clock, **given))
         await asyncio.to_thread(begun.wait, 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
