@@ -176,7 +176,7 @@ def deputies_in_doubt(plan: Plan) -> tuple[tuple[str, str], ...]:
     """Whose place in the deputies' line has to be looked at: (staff number, why).
 
     A deputy stands for a person (職員番号); when that person leaves or takes another post, the line points to
-    somebody who no longer holds what is to be deputised.
+    somebody who no longer holds what is to be deputised. A deputy who goes elsewhere may not be one any more.
     """
     by_number = {item.person.staff_number: item for item in plan.people}
     gone = {one.staff_number for one in plan.suspend}
@@ -193,4 +193,6 @@ def deputies_in_doubt(plan: Plan) -> tuple[tuple[str, str], ...]:
             found.append((item.person.staff_number, "代理対象の人が名簿にいません。"))
         elif chief.action == "update" and _before(chief, units) != (now := _after(chief, units)):
             found.append((item.person.staff_number, f"代理対象の人が異動します（{now}）。"))
+        elif item.action == "update" and _before(item, units) != (now := _after(item, units)):
+            found.append((item.person.staff_number, f"代理する本人が異動します（{now}）。"))
     return tuple(found)

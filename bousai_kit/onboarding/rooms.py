@@ -118,6 +118,11 @@ class _Chunk:
     changed: bool = False
 
 
+def _number(room: BuiltRoom) -> int:
+    """Which of its ward's rooms it is."""
+    return int(room.key.rpartition("/")[2])
+
+
 @dataclass(slots=True)
 class _Cutter:
     """The rooms of one ward: who is in one stays there; newcomers go where a room changes anyway."""
@@ -153,8 +158,7 @@ class _Cutter:
                 continue
             for one in here:
                 del waiting[one]
-            number = int(room.key.rpartition("/")[2])
-            chunks.append(_Chunk(room, number, here, changed=len(here) != len(inside)))
+            chunks.append(_Chunk(room, _number(room), here, changed=len(here) != len(inside)))
         for chunk in sorted(chunks, key=lambda one: not one.changed):  # those that change anyway come first
             room_for = ROOM_MOST - len(chunk.numbers)
             taken = list(waiting)[: max(0, room_for)]
@@ -170,10 +174,11 @@ class _Cutter:
             waiting.append(chunks[-1].numbers.pop())
             chunks[-1].changed = True
         taken = {chunk.number for chunk in chunks}
-        taken |= {int(room.key.rpartition("/")[2]) for room in self.leaving}
+        taken |= {_number(room) for room in self.leaving}
         rooms = -(-len(waiting) // ROOM_MOST)
         numbers = (n for n in range(1, len(taken) + rooms + 1) if n not in taken)
         for index in range(rooms):
             part = waiting[index * len(waiting) // rooms : (index + 1) * len(waiting) // rooms]
-            if len(part) > 1:
-                yield _Chunk(None, next(numbers), part)
+            if len(part) > 1:  # takes the place of one that everybody has gone from
+                old = self.leaving.pop(0) if self.leaving else None
+                yield _Chunk(old, next(numbers) if old is None else _number(old), part, changed=True)

@@ -143,17 +143,20 @@ def test_the_first_plan_fills_and_the_second_changes_nothing() -> None:
 
 
 def test_deputies_of_who_leaves_moves_or_is_not_there_are_named() -> None:
-    tenant = view(*(member(number) for number in range(1, 7)))
+    tenant = view(*(member(number) for number in range(1, 8)))
     people = roster(
         person(2, orgunit_code="A2"),
         person(3, deputy_for="S1"),
         person(4, deputy_for="S2"),
         person(5, deputy_for="S3"),
         person(6, deputy_for="S77"),
+        person(7, orgunit_code="A2", deputy_for="S3"),  # goes to another unit, the chief does not
     )
     plan = build_plan(people, tenant, leavers="suspend", max_leavers=5)
     doubts = dict(deputies_in_doubt(plan))
-    assert set(doubts) == {"S3", "S4", "S6"}
+    assert set(doubts) == {"S3", "S4", "S6", "S7"}
+    assert "本人が異動" in doubts["S7"]
+    assert "第二課 課長" in doubts["S7"]
     assert "一時停止" in doubts["S3"]
     assert "第二課 課長" in doubts["S4"]
     assert any("代理順位" in note for note in plan.notes)

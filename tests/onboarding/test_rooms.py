@@ -116,6 +116,12 @@ def test_titles_say_the_ward_and_a_number_only_where_there_are_several() -> None
         ("ward-北区/2", "防災_北区_2", 75),
         ("ward-南区/1", "防災_南区", 10),
     ]  # 西区 has one person: nobody is with them in the main office either, so they are reached directly
+    built = carried_out(planned, [], 0)
+    others = (
+        people | dict.fromkeys(range(150, 160), ("東区", "")) | dict.fromkeys(range(300, 310), ("南区", ""))
+    )
+    (anew,) = [one for one in plan_rooms(items(others), built) if one.key.startswith("ward-南区")]
+    assert (anew.action, anew.title, anew.channel_id) == ("rebuild", "防災_南区", "c0-2")  # nobody stayed
 
 
 def test_rooms_are_planned_where_a_drill_would_use_them_or_they_exist() -> None:
