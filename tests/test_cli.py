@@ -230,6 +230,21 @@ def test_bar_elsewhere_than_on_a_terminal_is_a_few_lines(capsys: pytest.CaptureF
     assert err.splitlines() == ["送信 0/200", "送信 50/200", "送信 100/200", "送信 150/200", "送信 200/200"]
 
 
+def test_bar_elsewhere_says_when_something_else_is_being_done(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = _terminal.Bar("登録", 100)
+    for done, detail in (
+        (95, "メンバー 9/10"),
+        (96, "トークルーム 1/4（残り約 60 秒）"),
+        (97, "トークルーム 2/4"),
+    ):
+        bar.update(done, 100, detail)
+    bar.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "登録 95/100 メンバー 9/10",
+        "登録 96/100 トークルーム 1/4（残り約 60 秒）",
+    ]
+
+
 def test_bar_that_does_not_know_of_how_many_names_no_total(capsys: pytest.CaptureFixture[str]) -> None:
     bar = _terminal.Bar("宛先を確認しています")
     bar.update(100, 0)

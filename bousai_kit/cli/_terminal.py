@@ -74,6 +74,9 @@ def note(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
+SAY_AGAIN_S = 30.0
+
+
 class Bar:
     """How far something is, on stderr: redrawn in place on a terminal, a few lines elsewhere.
 
@@ -92,25 +95,29 @@ class Bar:
         self.total = total
         self.done = 0
         self._drawn_at = -1.0
-        self._tenth = -1
+        self._shown = (-1, "")  # quarter, and what was being done
         self._terminal = sys.stderr.isatty()
 
     def update(self, done: int, total: int | None = None, detail: str = "") -> None:
-        """Show the new state, at most ten times a second (elsewhere than on a terminal: every quarter)."""
+        """Show the new state, at most ten times a second.
+
+        Elsewhere than on a terminal: every quarter, when something else is being done (the first word of
+        `detail`), and each half minute.
+        """
         self.done, self.total = done, self.total if total is None else total
         share = min(1.0, done / self.total) if self.total else 0.0
         counts = f"{done:,}/{self.total:,}" if self.total else f"{done:,}"  # nobody knows yet of how many
         counts += f" {detail}" if detail else ""
+        now, doing = time.monotonic(), (int(share * 4), detail.partition("（")[0].partition(" ")[0])
         if self._terminal:
-            now = time.monotonic()
             if now - self._drawn_at < 0.1 and done < self.total:
                 return
             self._drawn_at = now
             full = round(share * self.width)
             drawn = "#" * full + "-" * (self.width - full)
             sys.stderr.write(f"\r{self.label} [{drawn}] {counts}\x1b[K")
-        elif int(share * 4) != self._tenth:
-            self._tenth = int(share * 4)
+        elif doing != self._shown or now - self._drawn_at >= SAY_AGAIN_S:
+            self._shown, self._drawn_at = doing, now
             sys.stderr.write(f"{self.label} {counts}\n")
         sys.stderr.flush()
 

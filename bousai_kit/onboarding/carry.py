@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import (
@@ -44,6 +43,7 @@ WORKERS = 16
 LOOK_AGAIN_S = 11.0  # the client does not ask again earlier
 MAIL_SURE_S = 600.0  # a create that mails the person is not sent again before it is certain to have been lost
 LOOK_AROUND_S = 5.0
+BEAT_S = 5.0  # so often the time left is said anew while nothing ends
 DENIED_IN_A_ROW = 5
 MAIL_UNSURE = (
     "登録できたか確認できません。招待メールが二重に届かないよう、すぐには送り直しません。"
@@ -54,6 +54,17 @@ _FATAL = (AuthRejected, TransportFailed, ForeignLocation, ConfigError)
 
 class Carrier:
     """One run.
+
+    Parameters
+    ----------
+    total : int
+        Steps of all phases.
+    foreseen : mapping
+        Seconds that a phase will take, by its title.
+    counts : mapping
+        How many steps a phase has whose steps are to be made one by one: 30,000 at once fill the memory.
+    is_over : callable
+        Whether another run, by its name, has certainly ended: what it had begun is nobody's any more.
 
     Attributes
     ----------
@@ -78,6 +89,9 @@ class Carrier:
         tell: Tell | None = None,
         total: int = 0,
         foreseen: Mapping[str, float] | None = None,
+        paces: Mapping[str, str] | None = None,
+        counts: Mapping[str, int] | None = None,
+        is_over: Callable[[str], bool] = lambda _: False,
         undoing: bool = False,
     ) -> None:
         self.journal = journal
@@ -89,6 +103,9 @@ class Carrier:
         self._tell = tell
         self._total = total
         self._foreseen = dict(foreseen or {})
+        self._counts = dict(counts or {})
+        self._is_over = is_over
+        self._paces = dict(paces or {})
         self._phase = (0.0, 0, 0)  # of the phase: when it began, steps ended before it, its steps
         self._undoing = undoing
         self._ended = 0
@@ -112,26 +129,36 @@ class Carrier:
             been written down.
         """
         await self._look_around()
-        todo, later = deque(steps), list[Step]()
-        self._phase = (self._clock.monotonic(), self._ended, len(todo))
-        title_text = title
+        count = self._counts.get(title)
+        if count is None:
+            steps = list(steps)
+            count = len(steps)
+        todo, later = iter(steps), list[Step]()
+        self._phase = (self._clock.monotonic(), self._ended, count)
+        if count and not self.stopped:
+            self._say(title)
 
         async def work() -> None:
-            while todo and self._fatal is None:
-                if self.stopped:
+            while self._fatal is None and not self.stopped:
+                step = next(todo, None)
+                if step is None:
                     return
-                step = todo.popleft()
+                if self.journal.done(step.key):  # in an earlier run: not said one by one
+                    self.skipped += 1
+                    self._ended += 1
+                    continue
                 try:
                     if self._clock.monotonic() - self._looked > LOOK_AROUND_S:
                         await self._look_around()
                     if await self._carry(step, patient=False, pending=bool(later)):
-                        self._tick(title_text)
+                        self._tick(title)
                     else:
                         later.append(step)
                 except BousaiKitError as error:
                     self._fatal = self._fatal or error
 
-        await together(*(work() for _ in range(min(workers, len(todo)))))
+        async with self._beating(title):
+            await together(*(work() for _ in range(workers)))
         for round_ in range(8):
             if not later or self._fatal is not None or self.stopped:
                 break
@@ -140,12 +167,12 @@ class Carrier:
             waiting, later = later, []
             for step in waiting:
                 if await self._carry(step, patient=True, pending=bool(later)):
-                    self._tick(title_text)
+                    self._tick(title)
                 elif round_ < 7:
                     later.append(step)
                 else:
                     self._list(self.unknown, step, "別の処理が実行中です。")
-        self.left += len(todo) + (len(later) if self.stopped else 0)
+        self.left += sum(1 for _ in todo) + (len(later) if self.stopped else 0)
         if self._fatal is not None:
             raise self._fatal
 
@@ -158,13 +185,39 @@ class Carrier:
         if self.journal.undone:
             raise GuardError("この登録は、別の処理で取り消されています。続きは実行しません。", hint="")
 
+    @contextlib.asynccontextmanager
+    async def _beating(self, title: str) -> AsyncIterator[None]:
+        """Say the time left again and again in a phase that is long: a whole minute may end nothing."""
+        if self._tell is None or self._foreseen.get(title, 0.0) < 2 * BEAT_S:
+            yield
+            return
+
+        async def beat() -> None:
+            while True:
+                await self._clock.sleep(BEAT_S)
+                self._say(title)
+
+        task = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
     def _tick(self, title: str) -> None:
         self._ended += 1
+        self._say(title)
+
+    def _say(self, title: str) -> None:
+        """How far all is, how far this phase is, what it waits for and for how long."""
         if self._tell is None:
             return
-        text = title
-        if self._ended < self._total and self._clock.monotonic() - self._began > 5:
-            text += f"（{_left(self._left_s(title))}）"
+        _, before, steps = self._phase
+        said = [self._paces[title]] if title in self._paces else []
+        if self._ended < self._total and (said or self._clock.monotonic() - self._began > 5):
+            said.append(_left(self._left_s(title)))
+        text = f"{title} {self._ended - before:,}/{steps:,}" + (f"（{'。'.join(said)}）" if said else "")
         self._tell(self._ended, max(self._total, self._ended), text)
 
     def _left_s(self, title: str) -> float:
@@ -175,8 +228,8 @@ class Carrier:
             return (now - self._began) / self._ended * (self._total - self._ended)
         spent, ended = now - began, max(1, self._ended - before)
         left_s = self._foreseen[title] - spent
-        if left_s <= 0 or title == "組織":  # these come evenly, others in bursts
-            left_s = spent / ended * (steps - ended)
+        if left_s <= 0 or (title == "組織" and self._ended > before):  # these come evenly, others in bursts
+            left_s = spent / ended * max(0, steps - ended)
         titles = list(self._foreseen)
         return left_s + sum(self._foreseen[one] for one in titles[titles.index(title) + 1 :])
 
@@ -198,13 +251,14 @@ class Carrier:
         if state is not None and state.status in ("open", "unknown"):
             age = (self._clock.now() - state.at).total_seconds()
             theirs = state.status == "open" and state.run != self.journal.run
-            if theirs and age < step.given_up_s and not (patient and step.given_up_s <= GIVEN_UP_S):
+            wait_s = self._given_up_s(step, state.run) if theirs else 0.0
+            if age < wait_s and not (patient and wait_s <= GIVEN_UP_S):
                 return False
             if step.look is not None:
                 try:
                     found = await step.look()
                 except LineWorksError as error:
-                    self._list(self.unknown, step, _said(error))
+                    self._list(self.unknown, step, str(error))
                     self._raise_if_fatal(error)
                     return True
                 if found is not None:
@@ -215,6 +269,12 @@ class Carrier:
                     return True
                 await self.journal.end(step.key, "settled_absent")
         return await self._try(step)
+
+    def _given_up_s(self, step: Step, run: str) -> float:
+        """A run that is over waits for no turn any more; what it had sent may still be on its way."""
+        if step.given_up_s <= GIVEN_UP_S or not self._is_over(run):
+            return step.given_up_s
+        return GIVEN_UP_S
 
     async def _try(self, step: Step) -> bool:
         for again in (False, True):
@@ -235,11 +295,11 @@ class Carrier:
                         await self._settled(step, found)
                         return True
                     if found is None and self.journal.states[step.key].status == "unknown":
-                        self._list(self.unknown, step, MAIL_UNSURE if step.mails else _said(error))
+                        self._list(self.unknown, step, MAIL_UNSURE if step.mails else str(error))
                         return True
                 if again:
                     where = self.unknown if step.look is None else self.failed
-                    self._list(where, step, _said(error))
+                    self._list(where, step, str(error))
             except LineWorksError as error:
                 taken = isinstance(error, InvalidRequest | Conflict) and step.look is not None
                 if taken and await self._may_be_ours(step, attempt):
@@ -310,7 +370,7 @@ class Carrier:
         kind = type(error).__name__
         said = {"status": error.status, "code": error.code} if isinstance(error, ApiError) else {}
         await self.journal.end(step.key, "failed", reason=kind, **said)
-        self._list(self.failed, step, _said(error))
+        self._list(self.failed, step, str(error))
         if isinstance(error, PermissionDenied) and step.key.startswith(("user.create:", "orgunit.create:")):
             self.refused = True
         self._raise_if_fatal(error)
@@ -334,9 +394,5 @@ class Carrier:
 
 def _left(seconds: float) -> str:
     if seconds >= 90:
-        return f"残り約 {seconds / 60:.0f} 分"
+        return f"残り約 {seconds / 60:,.0f} 分"
     return f"残り約 {seconds:.0f} 秒" if seconds >= 10 else "まもなく終わります"
-
-
-def _said(error: BousaiKitError) -> str:
-    return str(error)
