@@ -165,9 +165,9 @@ def _names(pages: Sequence[tuple[Slip | None, Any]], part: int, taken: set[str])
             inside = f"list_{part + 1:03d}_{place + 1:04d}.pdf"
         else:
             inside = f"handout_{_safe(slip.key, place)}.pdf"
-        while inside in taken:
+        while inside.casefold() in taken:  # Windows and macOS would write one over the other
             inside = inside.removesuffix(".pdf") + f"_{part + 1}-{place + 1}.pdf"
-        taken.add(inside)
+        taken.add(inside.casefold())
         yield inside
 
 

@@ -317,16 +317,29 @@ async def waiting_secrets(ledger: Ledger, home: Path, *, now: datetime) -> list[
     return sorted(found, key=lambda one: one.age or timedelta(), reverse=True)
 
 
-def open_creates(plan: Plan, journal: Journal) -> list[str]:
-    """Staff numbers whose account has yet to be made, or of which nobody knows."""
+def open_creates(plan: Plan, journal: Journal, later: Collection[str] = ()) -> list[str]:
+    """Staff numbers whose account has yet to be made, or of which nobody knows.
+
+    Parameters
+    ----------
+    later : collection of str
+        Whom a later apply is about: what this plan has not begun for them is no longer its to do.
+    """
     if journal.undone:
         return []
     waiting = []
     for item in plan.creates:
-        state = journal.state(_step(item))
-        if state is None or state.status not in ("done", "failed"):
-            waiting.append(item.person.staff_number)
+        number, state = item.person.staff_number, journal.state(_step(item))
+        if number not in later if state is None else state.status not in ("done", "failed"):
+            waiting.append(number)
     return waiting
+
+
+async def _later(plan: Plan, journal: Journal) -> set[str]:
+    """Whom applies are about that began after all that this plan has done."""
+    since = max((state.at for state in journal.states.values()), default=plan.made_at)
+    events = await journal.ledger.read(prefix="apply:", kinds=("apply.person",))
+    return {one.subject for one in events if one.stream != journal.stream and one.recorded_at > since}
 
 
 async def destroy_secret(plan: Plan, *, ledger: Ledger, home: Path) -> bool:
@@ -349,18 +362,19 @@ async def destroy_secret(plan: Plan, *, ledger: Ledger, home: Path) -> bool:
     secret = PlanSecret(home, plan.plan_id, plan.home_mark)
     if not (plan.on_paper or secret.left_over) or (journal.secret_ended and not secret.left_over):
         return False
-    _refuse_open(plan, journal)
+    later = await _later(plan, journal)
+    _refuse_open(plan, journal, later)
     if not secret.left_over:
         secret.read()  # says that it is not here
     with secret.ending():  # whoever intends a create from now on finds no secret
         await journal.refresh()
-        _refuse_open(plan, journal)
+        _refuse_open(plan, journal, later)
         await ledger.append(journal.stream, "secret.ended", once=f"{journal.stream}|secret.ended")
     return True
 
 
-def _refuse_open(plan: Plan, journal: Journal) -> None:
-    waiting = open_creates(plan, journal)
+def _refuse_open(plan: Plan, journal: Journal, later: Collection[str]) -> None:
+    waiting = open_creates(plan, journal, later)
     if waiting:
         raise GuardError(
             f"まだ登録が終わっていない人が {len(waiting):,} 名いるため、秘密を破棄できません。",

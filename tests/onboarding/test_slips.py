@@ -21,7 +21,7 @@ from bousai_kit.onboarding.tenant_view import see_member
 from bousai_kit.sandbox.directory_state import first_login
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for
+from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for, without
 
 
 def run(home: Path, work: Any) -> Any:
@@ -130,6 +130,24 @@ def test_open_means_neither_done_nor_refused(home: Path) -> None:
         assert await destroy_secret(plan, ledger=bench.ledger, home=bench.home) is True
         with pytest.raises(ConfigError, match="秘密"):
             await apply(bench, plan)  # the refused row cannot get a password any more
+
+    run(home, work)
+
+
+def test_a_plan_that_a_later_one_has_replaced_lets_its_secret_go(home: Path, tmp_path: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city(4, 1)
+        given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home}
+        early = prepare_plan(await plan_for(bench, roster), bench.home)
+        await handouts_for_plan(early, clock=bench.clock, **given, out=tmp_path / "out")  # printed too soon
+        await bench.clock.sleep(60)
+        last = roster.people[-1].staff_number
+        await apply(bench, prepare_plan(await plan_for(bench, without(roster, last)), bench.home))
+        with pytest.raises(GuardError, match="1 名"):  # whom no other apply has taken over
+            await destroy_secret(early, **given)
+        await apply(bench, prepare_plan(await plan_for(bench, roster), bench.home))
+        assert await destroy_secret(early, **given) is True
+        assert not PlanSecret(bench.home, early.plan_id).left_over
 
     run(home, work)
 
