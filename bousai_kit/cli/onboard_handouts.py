@@ -239,6 +239,12 @@ def _report(written: PlanHandouts, document: dict[str, Any], lines: list[str], *
             f"登録から 30 日たった {len(written.expired):,} 名はパスワードが期限切れで、ページがありません"
             f"（管理画面で再発行してください）：職員番号 {_some(written.expired)}"
         )
+    if made.boxes:
+        note(
+            f"{len(made.boxes):,} 名のページに、フォントにない字があり、□ になります"
+            "（手で書き添えるか、その字を持つフォントを BOUSAI_FONT に指定してください）："
+            f"職員番号 {_some(made.boxes)}"
+        )
     if written.applied and not written.checked and not offline:
         note(
             "誰がログイン済みかを確かめられませんでした。ログイン済みの人の初期パスワードも載っている"

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, BinaryIO
 from bousai_kit.errors import ConfigError
 from bousai_kit.settings.font import font_file
 
-__all__ = ["Slip", "make", "make_elsewhere", "pages_of", "render_pdf"]
+__all__ = ["Slip", "make", "make_elsewhere", "pages_of", "render_pdf", "without_glyph"]
 
 _HERE = Path(__file__).parent
 _DEVICES = {"iOS": "iPhone・iPad", "Android": "Android のスマートフォン"}
@@ -195,6 +196,24 @@ def _qr_svg(address: str) -> str:
     buffer = io.BytesIO()
     segno.make(address, error="m").save(buffer, kind="svg", scale=4, border=2, xmldecl=False)
     return buffer.getvalue().decode("ascii")
+
+
+def without_glyph(slips: Sequence[Slip], font: Path | None = None) -> tuple[str, ...]:
+    """Keys of those on whose page a letter prints as an empty box: the font does not have it."""
+    from matplotlib.font_manager import get_font
+
+    there = set(get_font(str(font_file(font))).get_charmap())
+    found = []
+    for slip in slips:
+        said = {ord(letter) for letter in slip.name + slip.unit + slip.position} - there
+        if any(_prints(chr(code)) for code in said):
+            found.append(slip.key)
+    return tuple(found)
+
+
+def _prints(letter: str) -> bool:
+    """Selectors of a variant, blanks and marks of direction have no glyph of their own."""
+    return not (unicodedata.category(letter) in ("Mn", "Cf", "Zs", "Cc") or letter == "\u3000")
 
 
 def _font_family(path: Path) -> str:

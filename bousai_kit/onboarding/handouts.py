@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bousai_kit.onboarding.handout_pdf import Slip, make, make_elsewhere, pages_of
+from bousai_kit.onboarding.handout_pdf import Slip, make, make_elsewhere, pages_of, without_glyph
 
 __all__ = ["PART", "Handouts", "sweep", "write_handouts"]
 
@@ -38,15 +38,19 @@ class Handouts:
         Of people, one each.
     covers : int
         Of receipt lists.
+    boxes : tuple of str
+        Keys of those on whose page a letter is missing: the font has none.
     """
 
     files: tuple[Path, ...]
     pages: int
     covers: int = 0
+    boxes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """Paths and the numbers of pages."""
-        return {"files": [str(path) for path in self.files], "pages": self.pages, "covers": self.covers}
+        numbers = {"pages": self.pages, "covers": self.covers, "boxes": list(self.boxes)}
+        return {"files": [str(path) for path in self.files], **numbers}
 
 
 # -- files ------------------------------------------------------------------------------------------
@@ -110,7 +114,7 @@ def write_handouts(
             if progress is not None:
                 progress(so_far, len(slips))
     _remove_others(out, name, files)
-    return Handouts(tuple(files), len(slips), counted)
+    return Handouts(tuple(files), len(slips), counted, without_glyph(slips, font))
 
 
 def _parts(slips: Sequence[Slip]) -> Iterator[list[Slip]]:

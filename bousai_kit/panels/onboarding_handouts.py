@@ -11,6 +11,7 @@ import traitlets as tl
 
 from bousai_kit.errors import BousaiKitError, GuardError, InputError
 from bousai_kit.panels.base import PanelModel, esc, guarded
+from bousai_kit.panels.files import Downloads, Made
 from bousai_kit.panels.view import button, field
 
 if TYPE_CHECKING:
@@ -161,6 +162,12 @@ def _notes(written: PlanHandouts) -> list[str]:
             f"登録から 30 日たった {len(written.expired):,} 名はパスワードが期限切れで、ページがありません。"
             "管理画面で再発行してください。"
         )
+    if written.handouts.boxes:
+        numbers = "、".join(written.handouts.boxes[:10])
+        notes.append(
+            f"{len(written.handouts.boxes):,} 名のページに、フォントにない字があり、□ になります。"
+            f"手で書き添えてください（職員番号 {numbers}）。"
+        )
     return notes
 
 
@@ -202,9 +209,11 @@ class HandoutsView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             indent=False,
             layout=ipw.Layout(width="auto"),
         )
-        self.files = ipw.HTML()
+        self.files, self.papers = ipw.HTML(), Downloads(model)
         self.after = ipw.VBox([self.given, ipw.HBox([self.end, self.delete])])
-        super().__init__([self.covers, self.lock, ipw.HBox([self.pages]), self.files, self.after])
+        super().__init__(
+            [self.covers, self.lock, ipw.HBox([self.pages]), self.papers, self.files, self.after]
+        )
         ipw.link((model, "covers"), (self.covers, "value"))
         ipw.link((model, "given_out"), (self.given, "value"))
         model.observe(self._shown, ["handouts", "handout_notes"])
@@ -224,8 +233,20 @@ class HandoutsView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self.given.layout.display = self.end.layout.display = "block" if secret else "none"
         self.delete.layout.display = "block" if files else "none"
         self.after.layout.display = "flex" if secret or files else "none"
+        self._offered()
 
     def _shown(self, _: Any = None) -> None:
-        lines = [f"配付資料：{path}" for path in self.model.handouts] + list(self.model.handout_notes)
-        content = "".join(f"<p>{esc(line)}</p>" for line in lines)
+        content = "".join(f"<p>{esc(line)}</p>" for line in self.model.handout_notes)
         self.files.value = f"<div class='bk'>{content}</div>" if content else ""
+
+    def _offered(self) -> None:
+        """What was made now; else what an earlier notebook has made and nobody has deleted."""
+        new = [Path(path) for path in self.model.handouts]
+        old = [] if new else [path for path in self.model.files_left() if not path.name.startswith(".")]
+        label = "配付資料" if new else "前に作った配付資料"
+        self.papers.offer(
+            [
+                Made(path, label, f"配付資料{f'_{number}' if number > 1 else ''}{path.suffix}")
+                for number, path in enumerate(new or old, 1)
+            ]
+        )

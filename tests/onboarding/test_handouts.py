@@ -20,7 +20,7 @@ from bousai_kit.errors import ConfigError
 from bousai_kit.onboarding import handout_pdf as pdf_module
 from bousai_kit.onboarding import handout_words as word_limits
 from bousai_kit.onboarding import handouts as module
-from bousai_kit.onboarding.handout_pdf import Slip, render_pdf
+from bousai_kit.onboarding.handout_pdf import Slip, render_pdf, without_glyph
 from bousai_kit.onboarding.handout_words import load_text, write_template
 from bousai_kit.onboarding.handouts import write_handouts
 
@@ -73,9 +73,18 @@ def test_fonts_are_embedded_and_rare_kanji_have_glyphs() -> None:
     assert "𠮷" in reader.pages[1].extract_text()
 
 
+def test_a_letter_that_the_font_lacks_is_named_and_no_selector_blank_or_mark() -> None:
+    there = ("髙﨑 𠮷野", "神祥\u3000葛\U000e0100城", "か\u3099き\u200d")
+    said = [Slip(key=f"K{n}", name=name, login_id="a@b", password="x") for n, name in enumerate(there)]
+    rare = Slip(key="R", name="試験", login_id="a@b", password="x", unit="\U00030000課")
+    own = Slip(key="E", name="外字\ue000", login_id="a@b", password="x")
+    assert without_glyph([*said, rare, own]) == ("R", "E")
+
+
 def test_files_are_for_their_owner_and_passwords_do_not_show_in_a_repr(tmp_path: Path) -> None:
     made = write_handouts(slips(), tmp_path / "out", text=load_text())
-    assert made.as_json() == {"files": [str(tmp_path / "out" / "handouts.pdf")], "pages": 3, "covers": 0}
+    files = [str(tmp_path / "out" / "handouts.pdf")]
+    assert made.as_json() == {"files": files, "pages": 3, "covers": 0, "boxes": []}
     for path in (tmp_path / "out", *made.files):
         assert not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
     assert "Kx7" not in repr(slips())
@@ -103,10 +112,11 @@ def test_single_pages_in_a_zip_locked_by_a_passphrase(tmp_path: Path) -> None:
 
 
 def test_file_names_of_single_pages_cannot_leave_the_zip(tmp_path: Path) -> None:
-    hostile = Slip(key="../../etc/名", name="試験", login_id="a1@b", password="x")
-    made = write_handouts([hostile], tmp_path, text=load_text(), single=True)
+    keys = ("../../etc/名", "A1", "a1")  # the last two are one file where letter case does not count
+    hostile = [Slip(key=key, name="試験", login_id="a1@b", password="x") for key in keys]
+    made = write_handouts(hostile, tmp_path, text=load_text(), single=True)
     with zipfile.ZipFile(made.files[0]) as archive:
-        assert archive.namelist() == ["handout_etc.pdf"]
+        assert archive.namelist() == ["handout_etc.pdf", "handout_A1.pdf", "handout_a1_1-3.pdf"]
 
 
 def test_text_of_people_is_never_taken_for_markup() -> None:
