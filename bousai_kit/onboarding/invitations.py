@@ -30,12 +30,14 @@ from bousai_kit.errors import (
     ProtocolViolation,
     TransportFailed,
 )
-from bousai_kit.onboarding.activation import expected_of
+from bousai_kit.onboarding.activation import EXPIRES, expected_of
 from bousai_kit.onboarding.facts import ACTIVATION, Expected, Facts, Mail, day_text, read_facts
 from bousai_kit.onboarding.tenant_view import Member, see_member
 from bousai_kit.onboarding.together import together
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from bousai_kit.clock import Clock
     from bousai_kit.ledger import Ledger
     from bousai_kit.lineworks.client import LineWorksClient
@@ -153,19 +155,19 @@ async def plan_invitations(
             members[member.user_id] = found
             if member.key:
                 members["#" + member.key] = found
-    today = day_text(client.clock.now())
+    now = client.clock.now()
     mails = {mail.user_id: mail for mail in facts.mails.values()} | facts.mails
     invitees, others = [], []
     for person in people:
         if only and person.staff_number not in only:
             continue
         there = members.get("#" + person.staff_number) or members.get(person.user_id)
-        one = _judge(person, there, given.get(person.staff_number, ""), facts, mails, today)
+        one = _judge(person, there, given.get(person.staff_number, ""), facts, mails, now)
         if isinstance(one, Invitee):
             invitees.append(one)
         else:
             others.append({"staff_number": person.staff_number, **one})
-    return Invitations(today, tuple(invitees), tuple(others))
+    return Invitations(day_text(now), tuple(invitees), tuple(others))
 
 
 _PRINT = "配付資料を印刷し直して渡してください（onboard handouts PLAN.json --only {}）。"
@@ -177,9 +179,9 @@ def _judge(
     given: str,
     facts: Facts,
     mails: Mapping[str, Mail],
-    today: str,
+    now: datetime,
 ) -> Invitee | dict[str, str]:
-    number = person.staff_number
+    number, today = person.staff_number, day_text(now)
     if there is None:
         return _not(
             "no_account", "アカウントがまだありません。", "onboard plan と apply で登録してください。"
@@ -193,7 +195,8 @@ def _judge(
         reason = "このキットで登録した人ではないため、パスワードの決め方が分かりません。"
         return _not("unknown", reason, "管理画面で招待メールを送るか、仮パスワードを再発行してください。")
     if not facts.chooses_password(member.user_id, number):
-        if facts.stream_of[member.user_id] in facts.ended:
+        spoilt = now - facts.created_at[member.user_id] >= EXPIRES
+        if spoilt or facts.stream_of[member.user_id] in facts.ended:
             todo = "管理画面で仮パスワードを再発行し、本人に渡してください。"
         else:
             todo = _PRINT.format(number)

@@ -61,6 +61,8 @@ def reminder_sheets(roster: Roster, status: Status) -> dict[str, Sheet]:
         if not stuck:
             continue
         passing = [people[number] for number in helpers.get(group, ()) if number in people]
+        own = {one["staff_number"] for one in stuck}
+        passing.sort(key=lambda person: person.staff_number in own)  # first who has got in
         found[_free(group or NOWHERE, found)] = _sheet(stuck, people, passing)
         first = "" if not passing else _say(passing[0])
         summary.append((group or NOWHERE, len(stuck), first))

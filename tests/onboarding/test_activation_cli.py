@@ -124,6 +124,14 @@ def test_the_list_names_whom_to_give_it_to(tmp_path: Path) -> None:
             assert "onboard" not in row[7]  # a liaison types no commands
             seen.append(person.staff_number)
     assert sorted(seen) == sorted(people)
+    head, liaison = roster.people[:2]
+    both = [
+        replace(head, ward="北区", hq_role="区本部長"),
+        replace(liaison, ward="北区", hq_role="連絡員"),
+    ]
+    stuck = replace(status, stuck=tuple(one | {"ward": "北区"} for one in status.stuck[1:2]))
+    overview = reminder_sheets(Roster(people=tuple(both)), stuck)["一覧"][1]
+    assert head.staff_number in str(overview[0][2])  # the liaison is the one who is stuck
 
 
 def test_the_list_is_harmless_and_holds_every_group(tmp_path: Path) -> None:

@@ -97,6 +97,9 @@ def test_once_a_day_and_the_others_with_what_to_do(home: Path) -> None:
         text = str([event.body for event in await bench.ledger.read(stream="activation")])
         assert "example.jp" not in text
         assert (await status_on(bench)).invited == 5
+        await bench.clock.sleep(30 * DAY_S)
+        (slip,) = [one for one in (await invited(bench)).others if one["code"] == "by_slip"]
+        assert "再発行" in slip["todo"]  # the password on the slip is refused by now
 
     run(home, work)
 
