@@ -19,7 +19,7 @@ from bousai_kit.onboarding.estimate import estimate_s, phase_s
 from bousai_kit.onboarding.journal import AT_ONCE, Journal
 from bousai_kit.onboarding.plan_file import content_digest, kept_plan
 from bousai_kit.onboarding.tenant_view import TenantView, read_tenant
-from bousai_kit.onboarding.undo_drift import check_undo_drift
+from bousai_kit.onboarding.undo_drift import came_true, check_undo_drift
 from bousai_kit.onboarding.undo_file import check_undo_place, name_undo
 from bousai_kit.onboarding.undo_items import UndoPlan
 from bousai_kit.onboarding.undo_plan import build_undo
@@ -278,6 +278,7 @@ async def _carry(
     ledger, stream = journal.ledger, journal.stream
     await ledger.append(stream, "undo.begun", body={"undo_id": undo_id}, once=f"{stream}|undo.begun")
     await journal.refresh()
+    await _settle(sight)
     work = UndoWork(undo, sight.view, client)
     total, foreseen = 0, {}
     for title, steps, _ in work.phases():
@@ -307,6 +308,17 @@ async def _carry(
     said = {"undo_id": undo_id, "undone": result.undone, "impossible": len(undo.impossible)}
     await ledger.append(stream, "undo.ended" if result.complete else "undo.stopped", body=said)
     return result
+
+
+async def _settle(sight: _Sight) -> None:
+    """What an earlier run began, and is not planned any more because it took effect, gets its outcome."""
+    planned, journal = sight.undo.steps(), sight.journal
+    for step, state in list(journal.states.items()):
+        if state.status in ("open", "unknown") and step not in planned:
+            true = came_true(step, sight.view)
+            if true is not None:
+                made = {"id": step.rpartition(":")[2]} if true else {}
+                await journal.end(step, "settled_done" if true else "settled_absent", **made)
 
 
 def _named(entry: dict[str, Any], undo: UndoPlan) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from bousai_kit.errors import GuardError
 from bousai_kit.onboarding.journal import Journal
+from bousai_kit.onboarding.tenant_view import TenantView
 from bousai_kit.onboarding.undo_items import UndoPlan
 
-__all__ = ["UndoDrifted", "check_undo_drift", "find_undo_drift"]
+__all__ = ["UndoDrifted", "came_true", "check_undo_drift", "find_undo_drift"]
 
 _WORDS = {
     "user": "職員番号",
@@ -75,6 +76,24 @@ def find_undo_drift(planned: UndoPlan, now: UndoPlan, journal: Journal) -> Itera
     for one in now.impossible:
         if (one["subject"], one["reason"]) not in known:
             yield one["subject"]
+
+
+def came_true(step: str, view: TenantView) -> bool | None:
+    """Whether a step of which no outcome was written has taken effect; None: its traces do not tell."""
+    kind, _, rest = step.partition(":")
+    member = view.member_by_id(rest)
+    if kind == "user.delete":
+        return member is None or member.deleted
+    if kind in ("user.suspend", "user.unsuspend") and member is not None:
+        return member.suspended is (kind == "user.suspend")
+    if kind == "group.delete":
+        return all(one.group_id != rest for one in view.groups)
+    if kind == "orgunit.delete":
+        return view.unit_by_id(rest) is None
+    if kind in ("level.delete", "position.delete"):
+        there = view.levels if kind == "level.delete" else view.positions
+        return there is not None and all(one.id != rest for one in there)
+    return None
 
 
 def _ours(step: str, journal: Journal) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bousai_kit.cli import main
+from bousai_kit.cli import Bar, main
 from bousai_kit.roster import roster_rows
 from bousai_kit.tables import write_csv
 from tests.onboarding.onlab import city
@@ -76,7 +78,19 @@ def test_the_whole_way(run: Run, roster: str, tmp_path: Path) -> None:
     assert (code, pages["pages"], pages["files"]) == (0, 8, ["out/handouts.pdf"])
     assert run("handouts", "plan.json", "--destroy")[0] == 0
     assert run("handouts", "plan.json", "--out", "out")[0] == 2
-    code, undone = run("undo", done["apply_id"])
+    code, planned = run("undo", done["apply_id"], "--out", "undo.json")
+    assert (code, planned["undone"], planned["failed"], planned["apply_id"]) == (0, 0, [], done["apply_id"])
+    assert planned["delete"] + planned["suspend"] == 8
+    assert os.stat("undo.json").st_mode & 0o077 == 0
+    code, said = run("review", "undo.json", "--out", "undo.xlsx")
+    assert (code, said["undo_id"], Path("undo.xlsx").is_file()) == (0, planned["undo_id"], True)
+    assert run("undo", planned["undo_id"])[0] == 3
+    code, undone = run("apply", "undo.json")
+    assert {"apply_id", "done", "failed", "unknown", "skipped", "elapsed_s"} <= set(undone)
+    assert (code, undone["unknown"], undone["done"]) == (0, [], undone["undone"])
+    assert undone["impossible"] == planned["impossible"]
+    code, again = run("undo", done["apply_id"])
+    assert (code, again["undone"], again["impossible"]) == (0, 0, undone["impossible"])
     assert (code, undone["failed"]) == (0, [])
     kept = [one["subject"] for one in undone["impossible"]]
     assert kept  # a day has passed: who has logged in is suspended, and their unit and position stay
@@ -132,6 +146,43 @@ def test_leavers_beyond_the_threshold_are_exit_3(run: Run, roster: str, tmp_path
     assert code == 0
     assert said["suspend"] in (2, 3)
     assert run("apply", "fewer.json")[0] == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows には SIGTERM の通知がない")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_order_a_second_one_at_once_and_both_say_how_far_it_was(
+    number: signal.Signals,
+    home: Path,
+    roster: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(home.parent)
+    given = ("--home", str(home))
+    whole, strikes = Bar.update, {3: 1, 12: 2}  # steps ended -> signals
+
+    def update(bar: Bar, done: int, total: int | None = None, detail: str = "") -> None:
+        whole(bar, done, total, detail)
+        for _ in range(strikes.pop(done, 0)):
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Bar, "update", update)
+    assert main(["onboard", "plan", roster, "--out", "p.json", *given]) == 0
+    capsys.readouterr()
+    assert main(["onboard", "apply", "p.json", "--json", *given]) == 130
+    out, err = capsys.readouterr()
+    first = json.loads(out)
+    assert (first["failed"], first["unknown"], first["done"] >= 3, first["left"] > 0) == ([], [], True, True)
+    assert "中断を受け付けました" in err
+    assert main(["onboard", "apply", "p.json", *given]) == 130  # twice: at once
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(r"登録は、\d+/\d+ 件まで進んで止まりました。", err)
+    assert "同じコマンドで続き" in err
+    assert not strikes
+    assert main(["onboard", "apply", "p.json", "--json", *given]) == 0
+    last = json.loads(capsys.readouterr().out)
+    assert (last["left"], last["skipped"] >= 12) == (0, True)
 
 
 def test_another_home_says_so(run: Run, roster: str, tmp_path: Path, founded: Path) -> None:

@@ -19,13 +19,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bousai_kit.onboarding import load_plan, prepare_plan, save_plan, undo_apply
+from bousai_kit.onboarding import carry_undo, load_plan, plan_undo, prepare_plan, save_plan
 from bousai_kit.onboarding.drift import TenantDrifted
 from bousai_kit.onboarding.groups import wished_groups
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.plan_file import plan_digest
+from bousai_kit.onboarding.undo_file import load_undo, save_undo
 from bousai_kit.onboarding.unfinished import find_unfinished
 from bousai_kit.roster import Person, Roster
+from bousai_kit.roster.columns import key as alike
 from bousai_kit.sandbox.directory_state import first_login
 from bousai_kit.steps import apply_on
 from bousai_kit.workbench import Workbench
@@ -41,14 +43,18 @@ PASSWORD = {"passwordCreationType": "ADMIN", "password": "Kx7mTq9rbz"}
 # -- what is drawn ----------------------------------------------------------------------------------------
 
 
+DRAWN = ("staff_number", "last_name", "orgunit_code", "position", "level", "ward", "bureau", "phone")
+
+
 @st.composite
-def rows(draw: st.DrawFn, person: Person) -> Person:
-    """One person as a roster of some year has them."""
+def rows(draw: st.DrawFn, person: Person, *, levels: bool) -> Person:
+    """One person as a roster of some year has them; a level in either width."""
     return replace(
         person,
         last_name=draw(st.sampled_from((person.last_name, *SEVEN_NAMES))),
         orgunit_code=draw(st.sampled_from(("U0", "U1"))),
         position=draw(st.sampled_from(("課長", "係長", ""))),
+        level=draw(st.sampled_from(("", "７級", "7級", "部長級"))) if levels else "",
         ward=draw(st.sampled_from(("北区", "南区", ""))),
         bureau=draw(st.sampled_from(("総務局", ""))),
         phone=draw(st.sampled_from(("", "090-1234-5678"))) if person is PEOPLE[0] else "",
@@ -59,15 +65,13 @@ def rows(draw: st.DrawFn, person: Person) -> Person:
 def rosters(draw: st.DrawFn, least: int = 1) -> Roster:
     """Some of the five people."""
     chosen = draw(st.lists(st.sampled_from(range(5)), min_size=least, max_size=5, unique=True).map(sorted))
-    people = tuple(draw(rows(PEOPLE[n])) for n in chosen)
-    said = [
-        (one.staff_number, one.last_name, one.orgunit_code, one.position, one.ward, one.bureau, one.phone)
-        for one in people
-    ]
+    levels = draw(st.booleans())
+    people = tuple(draw(rows(PEOPLE[n], levels=levels)) for n in chosen)
+    said = [[getattr(one, name) for name in DRAWN] for one in people]
     return Roster(people=people, units=UNITS, sha256=hashlib.sha256(repr(said).encode()).hexdigest())
 
 
-HANDS = ("log in", "suspend", "delete", "rename", "move", "strip", "ungroup", "nickname")
+HANDS = ("log in", "suspend", "delete", "rename", "move", "strip", "ungroup", "nickname", "grade")
 """What another hand does to one of the five, where they are."""
 
 hands = st.lists(st.tuples(st.sampled_from(HANDS), st.sampled_from(NUMBERS)), max_size=4)
@@ -149,6 +153,9 @@ async def do_by_hand(bench: Workbench, what: str, number: str) -> bool:
         seat = {"orgUnitId": unit, "primary": True}
         entry = {"domainId": bench.domain_id, "primary": True, "orgUnits": [seat]}
         await client.users.patch(user_id, {"organizations": [entry]})
+    elif what == "grade":
+        companies = [{**one, "levelId": await a_level(bench, "外の職級")} for one in user["organizations"]]
+        await client.users.patch(user_id, {"organizations": companies})
     elif what == "strip":  # nobody knows whose number it is any more
         await client.users.patch(user_id, {"employeeNumber": None})
     else:
@@ -168,6 +175,15 @@ async def elsewhere(bench: Workbench) -> str:
     return str((await bench.client.orgunits.create(body))["orgUnitId"])
 
 
+async def a_level(bench: Workbench, name: str) -> str:
+    """The level of this name."""
+    for one in bench.sandbox.tenant.table("levels").values():  # type: ignore[union-attr]
+        if one["levelName"] == name:
+            return str(one["levelId"])
+    body = {"domainId": bench.domain_id, "levelName": name, "displayOrder": 9, "executive": True}
+    return str((await bench.client.levels.create(body))["levelId"])
+
+
 def groups(bench: Workbench) -> dict[str, dict[str, Any]]:
     """The kit's groups by key, with the set of user ids in each."""
     rows = bench.sandbox.tenant.table("groups").values()  # type: ignore[union-attr]
@@ -184,6 +200,7 @@ def snapshot(bench: Workbench) -> dict[str, dict[str, Any]]:
     for table, key in (
         ("users", "userId"),
         ("orgunits", "orgUnitId"),
+        ("levels", "levelId"),
         ("positions", "positionId"),
         ("groups", "groupId"),
     ):
@@ -203,6 +220,7 @@ def wrong_with(bench: Workbench, plan: Plan, before: dict[str, set[str]]) -> lis
     tenant, wrong = bench.sandbox.tenant, []  # type: ignore[union-attr]
     ids: dict[str, str] = {}
     with_positions = any(item.person.position for item in plan.people)
+    with_levels = any(item.person.level for item in plan.people)
     for item in plan.people:
         person, user = item.person, user_of(bench, item.person.staff_number)
         if item.action == "conflict":
@@ -213,6 +231,8 @@ def wrong_with(bench: Workbench, plan: Plan, before: dict[str, set[str]]) -> lis
         ids[person.staff_number] = str(user["userId"])
         seat = next(one for one in user["organizations"][0]["orgUnits"] if one["primary"])
         held = tenant.table("positions").get(seat["positionId"] or "", {}).get("positionName", "")
+        level_id = user["organizations"][0]["levelId"] or ""
+        level = tenant.table("levels").get(level_id, {}).get("levelName", "")
         seen = {
             "login_id": user["email"],
             "staff_number": user["employeeNumber"],
@@ -222,20 +242,25 @@ def wrong_with(bench: Workbench, plan: Plan, before: dict[str, set[str]]) -> lis
         }
         seen |= {"position": held} if with_positions else {}
         seen |= {"phone": user["cellPhone"]} if person.phone else {}
+        same = alike(level) == alike(person.level)
+        seen |= {"level": person.level if same else level} if with_levels else {}
         wrong += [
             f"{person.staff_number} {name}: {value!r}"
             for name, value in seen.items()
             if value != getattr(person, name)
         ]
+    names = [alike(one["levelName"]) for one in tenant.table("levels").values()]
+    wrong += [f"level {one} is there twice" for one in set(names) if names.count(one) > 1]
     logins = [one["email"].casefold() for one in users(bench).values() if not one["isDeleted"]]
     wrong += [f"{one} is there twice" for one in set(logins) if logins.count(one) > 1]
     gone = {leaver.user_id for leaver in plan.suspend}
     wrong += [f"{one} is not suspended" for one in gone if not users(bench)[one]["isSuspended"]]
+    out = gone | {one.user_id for one in plan.stay if one.reason == "pending"}
     there = groups(bench)
     wished = wished_groups(item.person for item in plan.people if item.action != "conflict")
     for key in {*wished, *there}:
         wanted = {ids[one.staff_number] for one in wished.get(key, ("", ()))[1]}
-        strangers = before.get(key, set()) - set(ids.values()) - gone
+        strangers = before.get(key, set()) - set(ids.values()) - out
         if there.get(key, {"in": set()})["in"] != wanted | strangers:
             wrong.append(f"group {key}: {there.get(key)}, wanted {wanted | strangers}")
     return wrong
@@ -324,14 +349,13 @@ def test_undone_it_is_as_before_but_for_what_is_named(
         touched = {
             number for what, number in since if what == "log in" and await do_by_hand(bench, what, number)
         }
-        result = await undo_apply(
-            plan.plan_id,
-            client=bench.client,
-            ledger=bench.ledger,
-            clock=bench.clock,
-            home=bench.home,
-            domain_id=bench.domain_id,
-        )
+        where: dict[str, Any] = {"client": bench.client, "ledger": bench.ledger, "home": bench.home}
+        where["domain_id"] = bench.domain_id
+        path = save_undo(await plan_undo(plan.plan_id, **where), bench.home / "undo.json")
+        undo = load_undo(path)
+        result = await carry_undo(undo, clock=bench.clock, **where)
+        assert result.impossible == tuple(undo.impossible)
+        assert result.undone == len(undo.steps())
         assert (result.failed, result.left) == ((), 0)
         after = snapshot(bench)
         named = {one["subject"] for one in result.impossible}
@@ -357,6 +381,7 @@ def subject_of(key: str, one: dict[str, Any]) -> str:
     return {
         "users": f"職員番号 {one.get('userExternalKey')}",
         "orgunits": f"組織 {one.get('orgUnitExternalKey')}",
+        "levels": f"職級 {one.get('levelName')}",
         "positions": f"役職 {one.get('positionName')}",
         "groups": f"グループ {one.get('groupExternalKey')}",
     }[key.partition(" ")[0]]
@@ -394,6 +419,16 @@ async def other_hand(bench: Workbench, what: str, number: str) -> bool:
         await client.positions.create(
             {"domainId": bench.domain_id, "displayOrder": 9, "positionName": "係長"}
         )
+    elif what == "planned level":
+        if any(alike(one["levelName"]) == "7級" for one in tenant.table("levels").values()):
+            return False
+        await a_level(bench, "7級")
+    elif what == "level renamed":
+        if not tenant.table("levels"):
+            return False
+        await client.levels.patch(next(iter(tenant.table("levels"))), {"levelName": "改めた級"})
+    elif what == "levels off":
+        await client.levels.disable()
     elif what == "unit renamed":
         unit = next(iter(tenant.table("orgunits").values()))
         await client.orgunits.patch(
@@ -414,8 +449,12 @@ async def other_hand(bench: Workbench, what: str, number: str) -> bool:
 NEVER = ("log in", "nickname", "suspend", "stranger", "unit", "position", "foreign group")
 """Of no concern to any plan, whoever it happens to (but to leavers who are to be suspended)."""
 ALWAYS = ("unit renamed", "group renamed", "group gone")
-OF_THE_ROSTER = ("delete", "rename", "move", "strip", "claim", "ungroup", "grouped")
+OF_THE_ROSTER = ("delete", "rename", "move", "strip", "claim", "ungroup", "grouped", "grade")
 """Of concern exactly when it happens to somebody of the roster."""
+
+
+CATALOGUE = ("planned position", "planned level", "level renamed", "levels off")
+"""Of concern when the plan names or changes what is in it."""
 
 
 def concerns(plan: Plan, what: str, number: str) -> bool:
@@ -426,11 +465,28 @@ def concerns(plan: Plan, what: str, number: str) -> bool:
         return True
     if what == "planned position":
         return any(one.name == "係長" for one in plan.positions)
+    if what == "planned level":
+        return any(alike(one.name) == "7級" for one in plan.levels)
+    if what == "levels off":
+        return bool(plan.levels)
+    if what == "grade" and not plan.levels:
+        return False
     if what in ("delete", "suspend") and number in leaving:
         return True
     if what == "ungroup" and number in leaving:
         return True  # the plan takes them out of the groups
     return what in OF_THE_ROSTER and number in mine and mine[number].action != "conflict"
+
+
+def names_first_level(bench: Workbench, plan: Plan) -> bool:
+    """The plan gives the first level, or somebody of whom it says the level holds it."""
+    level_id = next(iter(bench.sandbox.tenant.table("levels")))  # type: ignore[union-attr]
+    held = {
+        item.user_id
+        for item in plan.people
+        if item.user_id and users(bench)[item.user_id]["organizations"][0]["levelId"] == level_id
+    }
+    return bool(plan.levels) and (level_id in {one.level_id for one in plan.levels} or bool(held))
 
 
 @settings(AS_DRAWN, max_examples=80)
@@ -439,7 +495,7 @@ def concerns(plan: Plan, what: str, number: str) -> bool:
     active=st.sets(st.sampled_from(NUMBERS)),
     second=rosters(least=2),
     suspend=st.booleans(),
-    what=st.sampled_from((*NEVER, *ALWAYS, *OF_THE_ROSTER, "planned position")),
+    what=st.sampled_from((*NEVER, *ALWAYS, *OF_THE_ROSTER, *CATALOGUE)),
     number=st.sampled_from(NUMBERS),
 )
 def test_one_change_by_another_hand_is_refused_where_the_plan_looked_and_nowhere_else(
@@ -452,11 +508,11 @@ def test_one_change_by_another_hand_is_refused_where_the_plan_looked_and_nowhere
         if not await other_hand(bench, what, number):
             return
         requests, before = bench.client.stats.requests, snapshot(bench)
-        if concerns(plan, what, number):
+        if concerns(plan, what, number) or (what == "level renamed" and names_first_level(bench, plan)):
             with pytest.raises(TenantDrifted):
                 await apply_on(bench, plan)
             assert snapshot(bench) == before
-            assert bench.client.stats.requests - requests <= 6
+            assert bench.client.stats.requests - requests <= 7
         else:
             result = await apply_on(bench, plan)
             assert result.complete, result.as_json()

@@ -40,7 +40,7 @@ def state(bench: Workbench) -> str:
     """The directory as it stands, without what an undo may leave (members in their seven days)."""
     tenant = bench.sandbox.tenant  # type: ignore[union-attr]
     tables = {}
-    for name in ("users", "orgunits", "positions", "groups"):
+    for name in ("users", "orgunits", "levels", "positions", "groups"):
         rows = [one for one in tenant.table(name).values() if not one.get("isDeleted")]
         tables[name] = json.loads(json.dumps(rows, sort_keys=True, default=str))
     for group in tables["groups"]:

@@ -226,21 +226,33 @@ def test_killed_after_the_effect_of_every_kind_of_step(there: Any, applied: Any,
 
     async def killed(bench: Workbench) -> None:
         save_undo(await planned(bench, kept(home, plan_id)), path)
-        for _, kind, *_ in KINDS:
+        kills = 0
+        for kind in sorted((kind for _, kind, *_ in KINDS), key=in_turn):
+            now = await planned(bench, kept(home, plan_id))
+            if not any(step.startswith(f"{kind}:") for step in now.steps()):
+                continue  # took effect when another kind was killed
             die_at(bench, kind)
             with pytest.raises(Killed):
                 await carried(bench, load_undo(path))
+            kills += 1
             await reborn(bench)
+        assert kills > 8
         result = await carried(bench, load_undo(path))
         assert result.complete, result.as_json()
         assert snapshot(bench) == wanted[0]
         assert (await planned(bench, kept(home, plan_id))).nothing_to_do
         kinds = ("undo.step.done", "undo.step.settled_done")
         ends = await bench.ledger.read(stream=f"apply:{plan_id}", kinds=kinds)
-        assert sorted(event.subject for event in ends) == sorted(load_undo(path).steps()), "each once"
+        assert len({event.subject for event in ends}) == len(ends), "none twice"
+        assert {event.subject for event in ends} <= load_undo(path).steps().keys()
 
     run(tmp_path / "peaceful", peaceful)
     run(home, killed)
+
+
+def in_turn(kind: str) -> int:
+    """As the kinds are carried out."""
+    return ("room", "group", "user", "orgunit", "level", "position").index(kind.partition(".")[0])
 
 
 def die_at(bench: Workbench, kind: str) -> None:
