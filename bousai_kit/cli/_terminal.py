@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
@@ -97,6 +99,7 @@ class Bar:
         self._drawn_at = -1.0
         self._shown = (-1, "")  # quarter, and what was being done
         self._terminal = sys.stderr.isatty()
+        self._closed = False
 
     def update(self, done: int, total: int | None = None, detail: str = "") -> None:
         """Show the new state, at most ten times a second.
@@ -121,8 +124,22 @@ class Bar:
             sys.stderr.write(f"{self.label} {counts}\n")
         sys.stderr.flush()
 
+    @contextlib.contextmanager
+    def interrupted(self, what: str) -> Iterator[None]:
+        """Close it at the end; when that is an interruption, say how far it was."""
+        try:
+            yield
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self.close()
+            far = f"{self.done:,}/{self.total:,} 件まで進んで" if self.done else "始まる前に"
+            note(f"{what}は、{far}止まりました。")
+            raise
+        finally:
+            self.close()
+
     def close(self) -> None:
         """Leave the line as it is and go to the next."""
-        if self._terminal and self.done:
+        if self._terminal and self.done and not self._closed:
             sys.stderr.write("\n")
             sys.stderr.flush()
+        self._closed = True

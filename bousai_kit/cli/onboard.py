@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import Bar, Json, Yes, bench_for_cli, confirm, emit, note, run
+from ._stopping import stop_on_signal
 from .onboard_activation import register_activation
 from .onboard_console import register_console
 from .onboard_handouts import register_handouts
@@ -146,10 +147,11 @@ def register(app: typer.Typer) -> None:
                         note(sentence)
                 confirm(question, yes=yes or bench.in_sandbox)
                 bar = Bar("登録", made.calls)
-                try:
-                    result = await apply_on(bench, made, tell=bar.update)
-                finally:
-                    bar.close()
+                with stop_on_signal() as stop, bar.interrupted("登録"):
+                    result = await apply_on(bench, made, stop=stop, tell=bar.update)
+                if stop.is_set() and result.left:
+                    emit(result.as_json(), lambda: _apply_text(result), as_json)
+                    return 130
                 if waited := await let_a_day_pass(bench, result.apply_id):
                     note(
                         f"【サンドボックス】登録した {waited:,} 名が初回ログインできるように、"
@@ -170,6 +172,8 @@ def _apply_text(result: ApplyResult) -> str:
         f"{result.done:,} 件を実行しました（実行済み {result.skipped:,} 件、失敗 {len(result.failed):,} 件、"
         f"未確定 {len(result.unknown):,} 件、{result.elapsed_s:,.0f} 秒）。登録 ID：{result.apply_id}"
     ]
+    if result.left:
+        lines.append(f"途中で止めました。残りは {result.left:,} 件です。")
     lines += _items((*result.failed, *result.unknown))
     if result.rejects is not None:
         lines.append(f"登録できなかった行：{result.rejects}（直して、もう一度 onboard plan に使えます）")

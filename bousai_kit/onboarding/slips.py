@@ -197,13 +197,10 @@ def _slips(
     plan: Plan, wanted: Sequence[PersonItem], secret: PlanSecret, journal: Journal, spent: set[str]
 ) -> list[Slip]:
     names = {unit.code: unit.name for unit in plan.units}
-    with_password = {
-        number
-        for one in wanted
-        if not plan.by_mail(one.person) and (number := one.person.staff_number) not in spent
-    }
+    paper = [one.person.staff_number for one in wanted if not plan.by_mail(one.person)]
+    with_password = set(paper) - spent
     made = journal.planned is not None or journal.secret_ended
-    key = secret.obtain(made=made) if with_password else b""
+    key = secret.obtain(made=made) if paper else b""  # one that has been ended ends the pages
     return [
         Slip(
             key=one.person.staff_number,
