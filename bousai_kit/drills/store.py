@@ -15,12 +15,12 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from bousai_kit.drills.scenario import Scenario
 from bousai_kit.errors import DrillError
+from bousai_kit.locks import take_lock
 from bousai_kit.roster import Roster
 
 __all__ = ["DrillLock", "drill_folder", "keep_inputs", "read_logins", "roster_file"]
@@ -120,8 +120,10 @@ class DrillLock:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            _lock(file)
+            held = take_lock(file)
         except OSError:
+            held = False
+        if not held:
             os.close(file)
             return False
         self._file = file
@@ -132,14 +134,3 @@ class DrillLock:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-
-def _lock(file: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,6 +18,7 @@ from bousai_kit.onboarding.drift import check_drift
 from bousai_kit.onboarding.estimate import phase_s
 from bousai_kit.onboarding.items import REJECTED, Plan
 from bousai_kit.onboarding.journal import Journal
+from bousai_kit.onboarding.living import Living
 from bousai_kit.onboarding.passwords import PlanSecret
 from bousai_kit.onboarding.plan_file import content_digest, keep_copy, write_private
 from bousai_kit.onboarding.room_steps import RoomWork
@@ -160,7 +161,8 @@ async def apply_plan(
     work = Work(plan, view, journal, client, secret)
     rooms = RoomWork(plan, journal, client, work.user_id)
     total = sum(len(group.add) + len(group.remove) for group in plan.groups)
-    foreseen = {}
+    foreseen, counts = {}, {}  # the latter of people alone
+    paces: dict[str, str] = {}
     phases: tuple[tuple[str, Callable[[], Iterator[Step]]], ...] = (
         *((kind.label, partial(work.titles, kind)) for kind in KINDS),
         ("組織", work.units),
@@ -173,20 +175,37 @@ async def apply_plan(
     for title, steps in phases:
         keys = [step.key for step in steps()]
         total += len(keys) if steps != work.group_members else 0
-        left = (key for key in keys if not journal.done(key))
+        if steps == work.people:
+            counts[title] = len(keys)
+        left = [key for key in keys if not journal.done(key)]
         foreseen[title] = phase_s(left, lambda operation: client.gate.pacer(operation).limit)
+        most = client.gate.pacer("channels.create").limit
+        if steps == rooms.creates and len(left) > most:  # what the wait is for
+            paces[title] = f"1 分に {most:,} 個まで"
     orphans: list[str] = []
-    carrier = Carrier(journal, clock=clock, stop=stop, tell=tell, total=total, foreseen=foreseen)
+    living = Living(home, plan.plan_id, journal.run)
+    carrier = Carrier(
+        journal,
+        clock=clock,
+        stop=stop,
+        tell=tell,
+        total=total,
+        foreseen=foreseen,
+        counts=counts,
+        paces=paces,
+        is_over=living.is_over,
+    )
     try:
-        for kind in KINDS:
-            await carrier.phase(kind.label, work.titles(kind))
-        await carrier.phase("組織", work.units(), workers=1)
-        await carrier.phase("メンバー", work.people())
-        await carrier.phase("グループ", work.groups())
-        await carrier.phase("グループのメンバー", work.group_members())
-        await carrier.phase("トークルーム", rooms.creates())
-        found, orphans = await rooms.orphans() if plan.rooms and not carrier.stopped else ([], [])
-        await carrier.phase("古いルームからの退出", (*rooms.leaves(), *found))
+        with living:
+            for kind in KINDS:
+                await carrier.phase(kind.label, work.titles(kind))
+            await carrier.phase("組織", work.units(), workers=1)
+            await carrier.phase("メンバー", work.people())
+            await carrier.phase("グループ", work.groups())
+            await carrier.phase("グループのメンバー", work.group_members())
+            await carrier.phase("トークルーム", rooms.creates())
+            found, orphans = await rooms.orphans() if plan.rooms and not carrier.stopped else ([], [])
+            await carrier.phase("古いルームからの退出", (*rooms.leaves(), *found))
     finally:
         rejects = _write_rejects(plan, carrier, secret.path.with_suffix(".rejected.csv"))
     return ApplyResult(
