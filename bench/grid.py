@@ -50,7 +50,7 @@ SCROLL = """async (wheel) => {
   frames.sort((a, b) => a - b);
   box.scrollTop = 0;
   return {long, median: frames[120], p95: frames[Math.floor(frames.length * 0.95)], worst: frames.at(-1),
-          rows: document.querySelectorAll(".bkg tbody tr").length};
+          rows: document.querySelectorAll(".bkg [role=row]").length};
 }"""
 JUMP = """async (share) => {
   const box = document.querySelector(".bkg-scroll");
@@ -58,7 +58,7 @@ JUMP = """async (share) => {
   box.scrollTop = share * (box.scrollHeight - box.clientHeight);
   await new Promise(requestAnimationFrame);
   await new Promise(requestAnimationFrame);
-  while ([...document.querySelectorAll(".bkg tbody .bkg-n")].some((cell) => cell.textContent === "…"))
+  while ([...document.querySelectorAll(".bkg-body .bkg-n")].some((cell) => cell.textContent === "…"))
     await new Promise(requestAnimationFrame);
   return performance.now() - began;
 }"""
@@ -154,9 +154,9 @@ def in_browser(path: Path, rounds: int, folder: Path) -> dict[str, Any]:
             page.get_by_text("名簿の確認（").first.wait_for(timeout=60_000)
             began = time.perf_counter()
             page.locator(".bk-mending").get_by_text("名簿を表で直す").first.click()
-            page.locator(".bkg td.bkg-first").first.wait_for(timeout=60_000)
+            page.locator(".bkg-body .bkg-c").first.wait_for(timeout=60_000)
             first.append(1000 * (time.perf_counter() - began))
-            page.locator(".bkg td.bkg-first").first.click()
+            page.locator(".bkg-body .bkg-c").first.click()
             meter = page.context.new_cdp_session(page)
             meter.send("Performance.enable", {"timeDomain": "threadTicks"})
             for turn in range(rounds):
@@ -170,7 +170,7 @@ def in_browser(path: Path, rounds: int, folder: Path) -> dict[str, Any]:
                         kept.setdefault(name, []).append(value)
                 jumps += [page.evaluate(JUMP, share) for share in (0.3 + turn / 50, 0.9 - turn / 50)]
                 page.evaluate(JUMP, 0)
-                page.locator('.bkg tr[aria-rowindex="3"] td').nth(4).click()
+                page.locator('.bkg-body [role=row][aria-rowindex="3"] .bkg-c').nth(4).click()
                 page.wait_for_timeout(200)
                 one = page.evaluate(EDIT, [f"試験{turn}", 1])
                 shown.append(one[0])

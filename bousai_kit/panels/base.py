@@ -357,6 +357,7 @@ STYLE = """<style>
 .bk-banner{background:#fff3c4;color:#1a1a1a;border:2px solid #8a6d00;padding:.3em .8em;font-weight:bold}
 .bk-banner.bk-live{background:#ffdcd9;border-color:#a30000}
 .bk-next{font-size:1.2em;font-weight:bold;border-left:.4em solid #0b57a4;padding:.2em .7em;background:#eef5fc}
+.bk-done{border:2px solid #1b6e2f;background:#eaf6ec;padding:.4em .8em;font-weight:bold}
 .bk-problem{border:2px solid #a30000;background:#fff0ef;padding:.4em .8em;font-weight:bold}
 .bk-table{border-collapse:collapse;margin:.5em 0;font-size:13px}
 .bk-table caption{text-align:left;font-weight:bold;padding:.3em 0}

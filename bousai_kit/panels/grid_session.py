@@ -56,8 +56,8 @@ class GridSession:
         Parameters
         ----------
         asked : mapping
-            ``do`` names it (`hello`, `rows`, `edit`, `paste`, `clear`, `add`, `remove`, `restore`, `undo`,
-            `redo`, `view`, `next`); ``seen`` is the window of the view that is on the screen.
+            ``do`` names it (`hello`, `rows`, `where`, `edit`, `paste`, `clear`, `add`, `remove`, `restore`,
+            `undo`, `redo`, `view`, `next`); ``seen`` is the window of the view that is on the screen.
 
         Returns
         -------
@@ -108,6 +108,13 @@ class GridSession:
 
     def _do_rows(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [self.window(int(asked["from"]), int(asked["n"]))]
+
+    def _do_where(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The place of a row in the view, -1 when the filter does not let it through."""
+        number = int(asked["number"])
+        place = bisect.bisect_left(self.shown, number)
+        there = place < len(self.shown) and self.shown[place] == number
+        return [{"kind": "where", "row": place if there else -1}]
 
     def window(self, start: int, count: int) -> dict[str, Any]:
         """Rows of the view: number, marks (1 removed, 2 added), cells, problems, edited places."""

@@ -14,6 +14,7 @@ from bousai_kit.panels.base import Report, remembered
 from bousai_kit.panels.onboarding_activation import ENOUGH_RATE, ActivationModel, curve_html
 from bousai_kit.panels.onboarding_console import ConsoleSteps
 from bousai_kit.panels.onboarding_handouts import HandoutSteps
+from bousai_kit.panels.onboarding_review import ReviewSteps
 from bousai_kit.panels.onboarding_roster import RosterMending
 from bousai_kit.panels.view import Panel
 
@@ -30,7 +31,7 @@ LARGEST_UPLOAD = 50 << 20
 SAMPLE, SAMPLE_UNITS = "sample_roster", "sample_orgunits.csv"
 
 
-class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending):
+class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, RosterMending):
     """What has been chosen, what was found, what may be done next.
 
     Attributes
@@ -103,8 +104,8 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
         """No longer agree."""
         self.confirmed = False
 
-    def take_upload(self, name: str, content: bytes) -> Path:
-        """Keep a file from the browser for its owner alone and choose it as the roster.
+    def take_upload(self, name: str, content: bytes, *, units: bool = False) -> Path:
+        """Keep a file from the browser for its owner alone and choose it, as the roster or the units' list.
 
         Raises
         ------
@@ -113,18 +114,23 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
         """
         from bousai_kit.onboarding.plan_file import write_private
 
-        plain = re.sub(r"[\x00-\x1f/\\:*?\"<>|]", "_", name).lstrip(".")[-80:] or "名簿.csv"
+        what = "組織" if units else "名簿"
+        plain = re.sub(r"[\x00-\x1f/\\:*?\"<>|]", "_", name).lstrip(".")[-80:] or f"{what}.csv"
         if not plain.lower().endswith((".csv", ".xlsx")):
             raise InputError(
-                "名簿は CSV か XLSX のファイルにしてください。", hint="Excel で保存し直してください。"
+                f"{what}のファイルは CSV か XLSX にしてください。", hint="Excel で保存し直してください。"
             )
         if len(content) > LARGEST_UPLOAD:
-            raise InputError("名簿のファイルが大きすぎます。", hint="50 MB 以下にしてください。")
+            raise InputError(f"{what}のファイルが大きすぎます。", hint="50 MB 以下にしてください。")
         path = self.bench.home / "uploads" / plain
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if units:  # a roster of the same name stays what it was
+            path = path.parent / "units" / plain
+            path.parent.mkdir(exist_ok=True, mode=0o700)
         write_private(path, content)
-        self.roster_path = ""
-        self.roster_path = str(path)
+        chosen = "orgunits_path" if units else "roster_path"
+        self.set_trait(chosen, "")
+        self.set_trait(chosen, str(path))
         return path
 
     @tl.observe("roster_path")
@@ -136,7 +142,7 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
             self.orgunits_path = ""
             self.orgunits_note = (
                 "見本の組織のファイルは外しました。組織は、名簿の所属コードと所属名から作ります。"
-                "市の組織のファイルがあれば、その場所を入力してください。"
+                "市の組織のファイルがあれば、「組織のファイルを選ぶ」で選んでください。"
             )
 
     def _path(self, text: str) -> Path | None:
@@ -231,6 +237,15 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, RosterMending
 
     def _next(self, done: list[str], missing: list[str]) -> str:
         checked, plan, result, status = self.checked, self.plan, self.result, self.status
+        edited, errors = self.unsaved
+        if edited and plan is None:
+            missing += ["直した名簿の保存", "計画", "登録", "配付資料", "ログインの確認"]
+            if errors:
+                return (
+                    f"表の誤りはあと {errors:,} 件です。「次の誤りへ」を押して直し、"
+                    "終わったら「直した名簿を保存して使う」を押してください。"
+                )
+            return "表で直した所を、まだ保存していません。「直した名簿を保存して使う」を押してください。"
         if checked is None:
             missing += ["名簿の確認", "計画", "登録", "配付資料", "ログインの確認"]
             return "名簿の場所を確かめて「名簿を確認する」を押してください。何も送信されません。"
@@ -342,4 +357,6 @@ class OnboardingPanel(Panel):
 
     async def check(self) -> Report:
         """Unattended: go the whole way and judge; in front of a person: judge what is there."""
-        return await self.run() if self.model.unattended else self.report()
+        if self.model.unattended:
+            return await self.run()
+        return self.report()

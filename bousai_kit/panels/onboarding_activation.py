@@ -11,6 +11,7 @@ import traitlets as tl
 
 from bousai_kit.errors import GuardError, InputError
 from bousai_kit.panels.base import PanelModel, esc, guarded
+from bousai_kit.panels.files import Downloads, Made
 from bousai_kit.panels.onboarding_tables import (
     funnel_html,
     invitations_html,
@@ -205,11 +206,13 @@ class ActivationView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no typ
         )
         self.status, self.stuck, self.curve = ipw.HTML(), ipw.HTML(), ipw.HTML()
         self.mails, self.others = ipw.HTML(), ipw.HTML()
+        self.lists = Downloads(model)
         self.next = ipw.VBox(
             [
                 self.why,
                 self.stuck,
                 ipw.HBox([self.list, self.find]),
+                self.lists,
                 self.mails,
                 *([self.word] if model.needs_word else []),
                 ipw.HBox([self.send]),
@@ -249,7 +252,8 @@ class ActivationView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no typ
         self.why.value = wanted
         self.status.value = _page(funnel_html(found) + status_table(found, stuck=False))
         self.stuck.value = _page(stuck_table(found, model.why))
-        files = f"<p>{esc(model.reminders)}<br>{DELETE_IT}</p>" if model.reminders else ""
+        files = f"<p>{DELETE_IT}</p>" if model.reminders else ""
+        self.lists.offer([Made(Path(model.reminders), "声掛けの一覧")] if model.reminders else [])
         self.mails.value = _page(files + invitations_html(model.invitations, model.invited))
         self.others.value = _page(others_table(model.invitations))
         self.why.layout.display = "flex" if len(counts) > 1 else "none"

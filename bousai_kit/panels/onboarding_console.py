@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
@@ -10,6 +11,7 @@ import traitlets as tl
 from bousai_kit.errors import RosterError
 from bousai_kit.onboarding.tenant_view import CONSOLE_WAY
 from bousai_kit.panels.base import PanelModel, esc, guarded
+from bousai_kit.panels.files import Downloads, Made, zipped
 from bousai_kit.panels.view import button
 
 if TYPE_CHECKING:
@@ -115,13 +117,13 @@ class ConsoleFold(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             guarded(model, model.make_console_files, job="console"),
             hint="管理者画面の「メンバー一括追加」に取り込むファイルです。登録はまだされません。",
         )
-        self.made = ipw.HTML()
+        self.made, self.files = ipw.HTML(), Downloads(model)
         words = ipw.HTML(
             "<div class='bk'><p>API で登録できないときは、管理者画面の「メンバー一括追加」に、"
             "ここで作るファイルを取り込みます。</p></div>"
         )
         self.fold = ipw.Accordion(
-            children=[ipw.VBox([words, self.method, ipw.HBox([self.make]), self.made])],
+            children=[ipw.VBox([words, self.method, ipw.HBox([self.make]), self.made, self.files])],
             titles=("API が使えないとき（管理者画面で一括追加）",),
             selected_index=0,
         )
@@ -134,6 +136,12 @@ class ConsoleFold(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         model = self._model
         self.layout.display = "flex" if model.refused else "none"
         self.make.disabled = model.busy
-        lines = [*(f"ファイル：{path}" for path in model.console_files), *model.console_doubt.splitlines()]
+        made = "、".join(Path(path).name for path in model.console_files)
+        lines = [*([f"作ったファイル：{made}"] if made else []), *model.console_doubt.splitlines()]
         body = "".join(f"<p>{esc(line)}</p>" for line in lines)
         self.made.value = f"<div class='bk'>{body}</div>" if body else ""
+        paths = [Path(path) for path in model.console_files]
+        name = f"管理者画面用_{model.console_method}.zip"
+        label = "取り込むファイルと手順（ZIP）"
+        pack = [Made(paths[0].parent, label, name, lambda: zipped(paths))] if paths else []
+        self.files.offer(pack)

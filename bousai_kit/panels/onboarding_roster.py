@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import traitlets as tl
 
 from bousai_kit.errors import GuardError, InputError
 from bousai_kit.panels.base import PanelModel, esc, guarded
+from bousai_kit.panels.files import Downloads, Made
 from bousai_kit.panels.view import button
 
 if TYPE_CHECKING:
@@ -28,6 +30,12 @@ class RosterMending(PanelModel):
         The roster on the table; None while the foldout is shut.
     desk_note : str
         What to know before editing: a draft, another table on the same file, how a draft fitted.
+    table_open : bool
+        The foldout is open.
+    saved : str
+        Path of the roster that was written last; "" once another one is chosen.
+    saved_note : str
+        What became of it, and what comes next.
     as_utf8 : bool
         Write UTF-8 although the file came in Shift_JIS.
     """
@@ -36,6 +44,8 @@ class RosterMending(PanelModel):
     orgunits_path = tl.Unicode("")
     desk = tl.Any(None)
     desk_note = tl.Unicode("")
+    table_open = tl.Bool(False)
+    saved, saved_note = tl.Unicode(""), tl.Unicode("")
     as_utf8 = tl.Bool(False)
 
     if TYPE_CHECKING:
@@ -49,6 +59,15 @@ class RosterMending(PanelModel):
         if self.desk is not None:
             self.desk.close()
         self.desk, self.desk_note = None, ""
+        self.saved = self.saved_note = ""
+
+    @property
+    def unsaved(self) -> tuple[int, int]:
+        """Cells mended in the table that stand in no file yet, and the errors that are left in it."""
+        if self.desk is None:
+            return 0, 0
+        table = self.desk.table
+        return table.edited_count, table.problems.count("error")
 
     async def open_table(self) -> None:
         """Put the roster on the table; nothing is written.
@@ -65,7 +84,12 @@ class RosterMending(PanelModel):
         path, units = self._roster_file(), self._path(self.orgunits_path)
         self.tell(0, 0, "名簿を表にしています…")
         table = await in_thread(self.bench.clock, lambda: open_roster_table(path, orgunits=units))
-        desk = Desk(table, self.bench.home, encoding=lambda: "utf-8-sig" if self.as_utf8 else "")
+        desk = Desk(
+            table,
+            self.bench.home,
+            encoding=lambda: "utf-8-sig" if self.as_utf8 else "",
+            changed=self.refresh,
+        )
         if self.desk is not None:
             self.desk.close()
         notes = []
@@ -109,6 +133,8 @@ class RosterMending(PanelModel):
     async def save_table(self) -> None:
         """Write the mended roster to a new file, choose it, and check it again.
 
+        Without an error left the table has done its work and shuts; else it stays open on the new file.
+
         Raises
         ------
         GuardError
@@ -132,12 +158,25 @@ class RosterMending(PanelModel):
         desk.saved()
         self.roster_path = str(path)
         self.as_utf8 = False
-        await self.check_roster()
-        try:
-            await self.open_table()
-        except InputError:
-            return  # the check says why
-        self.desk_note = f"保存しました：{path.name}（元のファイルはそのままです）。"
+        checked = await self.check_roster()
+        said = f"保存しました：{path.name}（元のファイルはそのままです）。"
+        if checked.ok:
+            self.table_open = False
+            said += (
+                "誤りはありません。次は、手順 2 の「計画を作る」です。"
+                "まだ直すときは、「名簿を表で直す」をもう一度開いてください。"
+            )
+        else:
+            said += (
+                f"誤りがあと {checked.errors:,} 件あります。「次の誤りへ」を押して、続けて直してください。"
+            )
+            with contextlib.suppress(InputError):  # the check says why
+                await self.open_table()
+        self.saved, self.saved_note = str(path), said
+
+    def shut_table(self) -> None:
+        """Fold the table away; what was not saved stays, here and as a draft."""
+        self.table_open = False
 
 
 def _fitted(left: int) -> str:
@@ -149,9 +188,10 @@ def _fitted(left: int) -> str:
     )
 
 
-def mending_box(model: RosterMending) -> ipw.Accordion:
+def mending_box(model: RosterMending) -> ipw.VBox:
     """The foldout 「名簿を表で直す」; the table is made when it is opened for the first time."""
     note, place = ipw.HTML(), ipw.VBox()
+    done, mended = ipw.HTML(), Downloads(model)
     take = button("続きから直す", guarded(model, model.take_draft), style="primary")
     drop = button("下書きを捨てる", guarded(model, model.drop_draft))
     offer = ipw.HBox([take, drop])
@@ -168,21 +208,33 @@ def mending_box(model: RosterMending) -> ipw.Accordion:
         guarded(model, model.reopen_table, job="table"),
         hint="元のファイルを読み直し、直した所を当て直します",
     )
-    inside = ipw.VBox([note, offer, place, utf8, ipw.HBox([save, again])])
+    shut = button("表を閉じる", guarded(model, model.shut_table), hint="直した所は下書きに残ります")
+    last = ipw.HBox([save, again, shut], layout=ipw.Layout(flex_flow="row wrap"))
+    inside = ipw.VBox([note, offer, place, utf8, last])
     inside.layout.overflow = "visible"
     box = ipw.Accordion(children=[inside], titles=("名簿を表で直す",), selected_index=None)
     box.add_class("bk-mending")
     ipw.link((model, "as_utf8"), (utf8, "value"))
 
     def opened(_: Any = None) -> None:
-        if box.selected_index == 0 and model.desk is None:
+        model.table_open = box.selected_index == 0
+        if model.table_open and model.desk is None:
             guarded(model, model.open_table, job="table")(None)
+
+    def folded(_: Any = None) -> None:
+        box.selected_index = 0 if model.table_open else None
 
     def shown(_: Any = None) -> None:
         desk = model.desk
         note.value = (
             f"<div class='bk' role='status'><p>{esc(model.desk_note)}</p></div>" if model.desk_note else ""
         )
+        done.value = (
+            f"<div class='bk' role='status'><p class='bk-done'>{esc(model.saved_note)}</p></div>"
+            if model.saved_note
+            else ""
+        )
+        mended.offer([Made(Path(model.saved), "直した名簿")] if model.saved_note else [])
         offer.layout.display = "flex" if desk is not None and desk.found is not None else "none"
         cp932 = desk is not None and desk.table.encoding == "cp932"
         utf8.layout.display = "block" if cp932 else "none"
@@ -206,8 +258,10 @@ def mending_box(model: RosterMending) -> ipw.Accordion:
 
     box.observe(opened, "selected_index")
     model.observe(laid, "desk")
-    model.observe(shown, "desk_note")
+    model.observe(shown, ["desk_note", "saved_note"])
+    model.observe(folded, "table_open")
     model.observe(able, ["busy", "desk", "checked"])
     laid()
     able()
-    return box
+    folded()
+    return ipw.VBox([done, mended, box])

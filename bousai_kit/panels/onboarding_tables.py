@@ -153,7 +153,7 @@ def result_table(result: ApplyResult | None) -> str:
         lost = [(title, "Bot の参加通知がなく、退出できません") for title in result.orphans]
         text += table_html("孤立したトークルーム", ("名称", "理由"), lost)
     if result.rejects is not None:
-        text += f"<p>登録できなかった行：{esc(result.rejects)}（直して、名簿として使えます）</p>"
+        text += "<p>登録できなかった行だけのファイルを作りました。直して、手順 1 の名簿として使えます。</p>"
     return text
 
 

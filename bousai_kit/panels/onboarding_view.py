@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 
 from bousai_kit.panels.base import esc, guarded
+from bousai_kit.panels.files import Downloads, Made
 from bousai_kit.panels.onboarding_activation import ActivationView
 from bousai_kit.panels.onboarding_console import ConsoleFold
 from bousai_kit.panels.onboarding_handouts import HandoutsView, way_choice
+from bousai_kit.panels.onboarding_review import ReviewBox
 from bousai_kit.panels.onboarding_roster import mending_box
 from bousai_kit.panels.onboarding_tables import (
     changes_table,
@@ -39,12 +41,8 @@ class OnboardingView(PanelView):
     def __init__(self, model: OnboardingModel) -> None:
         self.roster = field("名簿のファイル", ipw.Text())
         self.orgunits = field("組織のファイル（なくても可）", ipw.Text())
-        self.upload = ipw.FileUpload(
-            accept=".csv,.xlsx",
-            multiple=False,
-            description="パソコンから選ぶ",
-            layout=ipw.Layout(width="auto"),
-        )
+        self.upload = _upload("名簿のファイルを選ぶ")
+        self.units_upload = _upload("組織のファイルを選ぶ")
         self.leavers = ipw.RadioButtons(
             options=[("そのままにする", "keep"), ("一時停止する", "suspend")],
             description="名簿にない人",
@@ -77,20 +75,21 @@ class OnboardingView(PanelView):
             self.activation.status,
         )
         self.checked, self.counts, self.changes = ipw.HTML(), ipw.HTML(), ipw.HTML()
-        self.result = ipw.HTML()
+        self.result, self.rejects = ipw.HTML(), Downloads(model)
         self.details = ipw.Accordion(
             children=[self.changes], titles=("ポストと一人ずつの内容",), selected_index=None
         )
         self.why = ipw.HTML()
-        self.mending = mending_box(model)
+        mending = mending_box(model)
+        self.mending = mending.children[-1]
         body = [
             _title("手順 1：名簿を選ぶ"),
-            self.roster,
-            self.orgunits,
+            _row(self.roster, self.upload),
+            _row(self.orgunits, self.units_upload),
             self.units_note,
-            ipw.HBox([self.upload, self.check]),
+            ipw.HBox([self.check]),
             self.checked,
-            self.mending,
+            mending,
             _title("手順 2：計画を作る"),
             self.leavers,
             self.max_leavers,
@@ -99,12 +98,14 @@ class OnboardingView(PanelView):
             ipw.HBox([self.plan]),
             self.counts,
             self.details,
+            ReviewBox(model),
             _title("手順 3：確認して登録する"),
             self.agree,
             *([self.word] if model.needs_word else []),
             ipw.HBox([self.apply]),
             self.why,
             self.result,
+            self.rejects,
             ConsoleFold(model),
             _title("手順 4：配付資料を渡す"),
             self.handing,
@@ -120,7 +121,10 @@ class OnboardingView(PanelView):
         ipw.link((model, "typed"), (self.word, "value"))
         ipw.dlink((model, "confirmed"), (self.agree, "value"))
         self.agree.observe(self._agreed, "value")
-        self.upload.observe(self._uploaded, "value")
+        for widget in (self.upload, self.units_upload):
+            widget.observe(self._uploaded, "value")
+        self._hand_on = False
+        model.observe(self._saved, "saved_note")
         model.observe(self._able, ["busy", "blockers", "checked", "plan", "leavers"])
         model.observe(self._shown, ["checked", "plan", "result", "orgunits_note"])
         self._able()
@@ -138,15 +142,23 @@ class OnboardingView(PanelView):
         model: Any = self.model
         for file in change["new"] or ():
             name, content = str(file["name"]), bytes(file["content"])
-            guarded(model, partial(model.take_upload, name, content))(None)
+            units = change["owner"] is self.units_upload
+            guarded(model, partial(model.take_upload, name, content, units=units))(None)
         if change["new"]:
-            self.upload.value = ()  # the roster does not stay in a widget
+            change["owner"].value = ()  # the roster does not stay in a widget
+
+    def _saved(self, change: Any) -> None:
+        model: Any = self.model  # the pressed button has gone with the table
+        self._hand_on = bool(change["new"]) and not model.table_open
 
     def _able(self, _: Any = None) -> None:
         model: Any = self.model
         busy = model.busy
-        self.check.disabled = self.upload.disabled = busy
+        self.check.disabled = self.upload.disabled = self.units_upload.disabled = busy
         self.plan.disabled = busy or model.checked is None or not model.checked.ok
+        if self._hand_on and not self.plan.disabled:
+            self._hand_on = False
+            self.plan.focus()
         self.agree.disabled = busy or model.plan is None
         self.apply.disabled = busy or bool(model.blockers)
         self.max_leavers.layout.display = "flex" if model.leavers == "suspend" else "none"
@@ -164,7 +176,22 @@ class OnboardingView(PanelView):
             (self.result, result_table(model.result)),
         ):
             widget.value = f"<div class='bk'>{content}</div>" if content else ""
+        rejects = None if model.result is None else model.result.rejects
+        label = "登録できなかった行"
+        self.rejects.offer([] if rejects is None else [Made(rejects, label, f"{label}{rejects.suffix}")])
         self.details.layout.display = "block" if self.changes.value else "none"
+
+
+def _upload(text: str) -> ipw.FileUpload:
+    return ipw.FileUpload(
+        accept=".csv,.xlsx", multiple=False, description=text, layout=ipw.Layout(width="14em")
+    )
+
+
+def _row(text: ipw.Widget, upload: ipw.FileUpload) -> ipw.HBox:
+    """A path that can be typed, and beside it (below it, where there is no room) the way to choose a file."""
+    text.layout.flex, text.layout.width = "1 1 24em", "auto"
+    return ipw.HBox([text, upload], layout=ipw.Layout(flex_flow="row wrap", max_width="76em"))
 
 
 def _title(text: str) -> ipw.HTML:

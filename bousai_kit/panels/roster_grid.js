@@ -1,15 +1,18 @@
-// The roster as a table that is edited in place: one DOM table of which only the rows in sight exist.
+// The roster as a table that is edited in place; only the rows in sight exist, as nodes that are used again.
 // Rows come from Python in windows when they come into sight and go when far; nothing of them is kept in the
 // widget's state. One text field stands over the active cell and always has the focus, so that an input
-// method can start on any cell. Written by hand: no build, nothing imported, nothing fetched.
+// method can start on any cell. Whatever Python answers late moves no cursor that a person has moved since.
+// Three parts stick while the sheet scrolls (headings, the two first columns, their corner), not each cell:
+// every sticky box is a layer of its own. Written by hand: no build, nothing imported, nothing fetched.
 
 const BLOCK = 100; // rows a request
 const KEPT = 60; // blocks kept, those farthest from sight go first
-const OVER = 8; // rows made beyond each edge
+const OVER = 5; // rows made beyond each edge; more of them are asked for, in the direction of travel
+const FLYING = 4; // windows that may be asked for at once
 const CUT = 200; // letters of a long cell that are drawn
 const ODD = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 const HELP =
-  "矢印：移動　Enter・F2：編集　そのまま入力：書き換え　Esc：取り消し、もう一度で表から出る　Tab：右へ　" +
+  "矢印：移動　Enter・F2：編集　そのまま入力：書き換え　Esc：取り消し、もう一度で表から出る　Tab：入力中は右のセルへ、ほかのときは表の外へ　" +
   "Home・End：左右の端　Ctrl+Home・End：先頭・末尾　PageUp・PageDown：1 画面　Shift+矢印：範囲　" +
   "Delete：消す　Alt+Enter：セルの中で改行　Ctrl+C・V：コピー・貼り付け（Excel と）　" +
   "Ctrl+Z・Y：元に戻す・やり直す　F8：次の誤りへ（Shift+F8：前の誤りへ）";
@@ -31,6 +34,20 @@ const visible = (text) => {
   return short
     .replace(/\r\n|\r|\n/g, "⏎")
     .replace(ODD, (c) => `⟨U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+};
+
+const WIDE = /[\u1100-\u115f\u2e80-\uffdc\u{1f000}-\u{3ffff}]/u;
+const fitted = (text, room) => {
+  // what a cell has room for (in half-width letters), with an ellipsis; by the style it costs a layout each
+  if (text.length * 2 <= room) return text;
+  let used = 0;
+  let at = 0;
+  for (const letter of text) {
+    used += WIDE.test(letter) ? 2 : 1;
+    if (used > room) return `${text.slice(0, Math.max(1, at - 1))}…`;
+    at += letter.length;
+  }
+  return text;
 };
 
 const fromTsv = (text) => {
@@ -73,16 +90,20 @@ class Grid {
     this.state = null;
     this.blocks = new Map(); // number of a block → its rows
     this.asked = new Map(); // number of a block → when it was asked for
-    this.pool = []; // rows in the DOM, in order
-    this.at = { row: 0, col: 0 };
+    this.pool = []; // rows in the DOM: row n is in the place n modulo their number
+    this.at = { row: 0, col: 0, number: 0 };
     this.anchor = null;
     this.editing = null; // {row, col, number, before, typed}
     this.composing = false;
-    this.moves = this.expect = 0; // whether anybody moved since something was asked
+    this.asks = 0; // numbers what is asked, so that an answer is known by its question
+    this.moves = 0; // of the cursor, by a person
+    this.then = new Map(); // a question → the moves when it was asked
+    this.flying = []; // edits without an answer: shown over whatever older rows come meanwhile
+    this.high = this.wide = this.left = 0; // of the part in sight; read when it changes, not while drawing
     this.build(el);
     this.listen = (message, buffers) => this.hear(message, buffers);
     model.on("msg:custom", this.listen);
-    this.resized = new ResizeObserver(() => this.draw());
+    this.resized = new ResizeObserver(() => this.measure());
     this.resized.observe(this.scroll);
     this.ask({ do: "hello" });
   }
@@ -90,7 +111,8 @@ class Grid {
   end() {
     this.finish();
     this.resized.disconnect();
-    clearTimeout(this.patience);
+    for (const timer of [this.patience, this.telling, this.wanting, this.resting, this.seeking]) clearTimeout(timer);
+    cancelAnimationFrame(this.drawing);
     this.model.off("msg:custom", this.listen);
   }
 
@@ -134,16 +156,11 @@ class Grid {
     this.sum = make("p", { class: "bkg-sum" }, "名簿を読み込んでいます…");
     this.say = make("p", { class: "bkg-say", id: `${this.id}s` });
     this.live = make("div", { class: "bkg-sr", role: "status", "aria-live": "polite", "aria-atomic": "true" });
-    this.columns = make("colgroup");
-    this.head = make("tr", { role: "row", "aria-rowindex": "1" });
-    this.body = make("tbody", { role: "presentation" });
-    this.table = make(
-      "table",
-      { class: "bkg-table", role: "grid", id: this.id, "aria-label": "名簿の表", "aria-multiselectable": "true" },
-      this.columns,
-      make("thead", { role: "presentation" }, this.head),
-      this.body,
-    );
+    this.corner = make("div", { class: "bkg-side bkg-corner", role: "presentation" });
+    this.head = make("div", { class: "bkg-head", role: "row", "aria-rowindex": "1" }, this.corner);
+    this.side = make("div", { class: "bkg-side", role: "presentation" });
+    this.body = make("div", { class: "bkg-body", role: "rowgroup" }, this.side);
+    this.why = make("div", { id: `${this.id}w`, hidden: "" }); // what is wrong with the active cell
     this.input = make("textarea", {
       class: "bkg-input",
       rows: "1",
@@ -154,6 +171,12 @@ class Grid {
       "aria-controls": this.id,
       "aria-describedby": this.say.id,
     });
+    this.table = make(
+      "div",
+      { class: "bkg-table", role: "grid", id: this.id, "aria-label": "名簿の表", "aria-multiselectable": "true" },
+      make("div", { role: "rowgroup", class: "bkg-top" }, this.head),
+      this.body,
+    );
     this.sheet = make("div", { class: "bkg-sheet" }, this.table, this.input);
     this.scroll = make("div", { class: "bkg-scroll", tabindex: "-1" }, this.sheet);
     this.help = make("details", { class: "bkg-help" }, make("summary", {}, "キーの使い方"), make("p", {}, HELP));
@@ -165,6 +188,7 @@ class Grid {
       this.say,
       this.scroll,
       this.help,
+      this.why,
       this.live,
     );
     el.append(this.root);
@@ -207,53 +231,69 @@ class Grid {
     this.root.style.setProperty("--bkg-line", `${this.line}px`);
     const number = Math.round(em * 5.6);
     this.lefts = [number];
-    const cols = [make("col", { style: `width:${number}px` })];
-    widths.forEach((width, place) => {
-      const wide = Math.round(width * em * 0.56);
-      cols.push(make("col", { style: `width:${wide}px` }));
-      this.lefts.push(this.lefts[place] + wide);
-    });
-    this.columns.replaceChildren(...cols);
-    this.table.style.width = this.sheet.style.width = `${this.lefts.at(-1)}px`;
-    this.root.style.setProperty("--bkg-first", `${number}px`);
+    widths.forEach((width, place) => this.lefts.push(this.lefts[place] + Math.round(width * em * 0.56)));
+    this.sheet.style.width = this.head.style.width = `${this.lefts.at(-1)}px`;
+    this.side.style.width = this.corner.style.width = `${this.lefts[1]}px`;
     const need = new Set(required);
-    this.head.replaceChildren(
-      make("th", { class: "bkg-n", role: "columnheader", "aria-colindex": "1", scope: "col" }, "行"),
-      ...header.map((title, place) =>
-        make(
-          "th",
-          {
-            role: "columnheader",
-            scope: "col",
-            "aria-colindex": String(place + 2),
-            title: known[place] ? title : `${title}（キットが使わない列。そのまま残ります）`,
-            ...(place === 0 ? { class: "bkg-first" } : {}),
-          },
-          visible(title) + (need.has(place) ? "＊" : ""),
-        ),
-      ),
-    );
+    const cells = header.map((title, place) => {
+      const cell = make(
+        "div",
+        {
+          class: "bkg-c",
+          role: "columnheader",
+          id: `${this.id}h${place}`,
+          "aria-colindex": String(place + 2),
+          title: known[place] ? title : `${title}（キットが使わない列。そのまま残ります）`,
+        },
+        visible(title) + (need.has(place) ? "＊" : ""),
+      );
+      if (need.has(place)) cell.setAttribute("aria-label", `${visible(title)}（必須）`);
+      return this.stand(cell, place);
+    });
+    const first = make("div", { class: "bkg-c bkg-n", role: "columnheader", id: `${this.id}h`, "aria-colindex": "1" }, "行");
+    this.corner.replaceChildren(this.stand(first, -1), cells[0]);
+    this.head.replaceChildren(this.corner, ...cells.slice(1));
+    this.head.setAttribute("aria-owns", [first, ...cells].map((cell) => cell.id).join(" "));
     this.table.setAttribute("aria-colcount", String(header.length + 1));
     for (const [value, text] of Object.entries(this.meta.filters)) this.only.append(new Option(text, value));
     this.table.setAttribute("aria-label", `名簿の表 ${this.meta.name}`);
-    for (const item of this.pool) item.tr.remove();
+    for (const item of this.pool) for (const node of [item.row, item.pair]) node.remove();
     this.pool = [];
+    this.measure();
+  }
+
+  stand(cell, place) {
+    const left = place < 0 ? 0 : this.lefts[place];
+    cell.style.left = `${left}px`;
+    cell.style.width = `${(place < 0 ? this.lefts[0] : this.lefts[place + 1]) - left}px`;
+    return cell;
+  }
+
+  measure() {
+    const { scroll } = this;
+    [this.high, this.wide, this.left] = [scroll.clientHeight, scroll.clientWidth, scroll.scrollLeft];
+    this.draw();
   }
 
   // -- what Python says -------------------------------------------------------------------------------
 
   ask(what) {
-    if (what.do !== "rows" && what.do !== "edit" && what.do !== "hello") this.finish();
-    if (what.do !== "rows" && what.do !== "edit") this.expect = this.moves;
+    if (!["rows", "edit", "hello", "where"].includes(what.do)) this.finish();
+    const of = ++this.asks;
+    this.then.set(of, this.moves);
+    if (what.do === "edit") this.flying.push({ of, cells: what.cells });
     clearTimeout(this.patience);
     this.patience = setTimeout(() => this.announce(SILENT, true), 10000);
     const [first, last] = this.range();
-    this.model.send({ ...what, seen: [Math.max(0, first), Math.max(0, last - first)] });
+    this.model.send({ ...what, of, seen: [Math.max(0, first), Math.max(0, last - first)] });
   }
 
   hear(message, buffers) {
-    const { kind } = message;
+    const { kind, of } = message;
     clearTimeout(this.patience);
+    const late = of !== undefined && this.then.get(of) !== this.moves; // somebody moved since that was asked
+    if (of !== undefined) this.flying = this.flying.filter((one) => one.of > of);
+    for (const one of this.then.keys()) if (one < of) this.then.delete(one);
     if (kind === "meta" && !this.meta) {
       this.meta = message;
       this.headings();
@@ -263,9 +303,13 @@ class Grid {
       if (!this.state || message.view !== this.state.view) return;
       this.keep(message.from, message.rows);
       this.fill();
-    } else if (kind === "goto") this.go(message.row, message.place < 0 ? this.at.col : message.place, false);
-    else if (kind === "said") this.announce(message.text, message.bad);
-    else if (kind === "file") this.download(message.name, buffers[0]);
+    } else if (kind === "where") this.follow(message.row, late);
+    else if (kind === "goto") {
+      const { moves } = this;
+      if (!late) this.go(message.row, message.place < 0 ? this.at.col : message.place, false);
+      this.moves = moves; // nobody moved: a second answer under way is not late by the first
+    } else if (kind === "said") this.announce(message.text, message.bad);
+    else if (kind === "file") saveFile(this.root, message, buffers, (text) => this.announce(text, false));
     else if (kind === "again") {
       this.meta = null;
       this.only.replaceChildren();
@@ -276,13 +320,14 @@ class Grid {
   renew(state) {
     const old = this.state;
     this.state = state;
-    if (!old || old.view !== state.view) {
+    const other = old && old.view !== state.view;
+    if (other) {
       this.at.row = Math.min(this.at.row, Math.max(0, state.shown - 1));
       this.anchor = null;
     }
     this.blocks.clear();
     this.asked.clear();
-    this.fresh = { from: state.from, rows: state.window };
+    this.fresh = { from: state.from, rows: this.overlaid(state.window) };
     this.table.setAttribute("aria-rowcount", String(state.shown + 1));
     this.only.value = state.only;
     if (document.activeElement !== this.search && state.only === "all" && old && old.shown !== state.shown)
@@ -295,11 +340,36 @@ class Grid {
     this.sum.title = state.whole.join("\n");
     this.undo.disabled = !state.undo;
     this.redo.disabled = !state.redo;
+    this.sheet.style.height = `${(state.shown + 1) * this.line}px`;
+    this.draw(true);
+    this.tell();
+    const number = this.editing ? this.editing.number : this.at.number;
+    if (other && number) this.ask({ do: "where", number }); // the cursor stays on its person, not on its place
+  }
+
+  follow(row, late) {
+    if (late && !this.editing) return;
+    if (row >= 0) {
+      this.at.row = row;
+      if (this.editing) this.editing.row = row;
+    } else if (this.editing && !this.composing) this.finish(); // kept by its number, wherever its row is
     this.draw(true);
     this.tell();
   }
 
+  overlaid(rows) {
+    for (const { cells } of this.flying)
+      for (const [number, col, text] of cells) {
+        const row = rows.find((one) => one[0] === number);
+        if (!row) continue;
+        row[2][col] = text;
+        if (!row[4].includes(col)) row[4].push(col);
+      }
+    return rows;
+  }
+
   keep(from, rows) {
+    this.overlaid(rows);
     for (let start = from; start < from + rows.length; start += BLOCK) {
       const block = Math.floor(start / BLOCK);
       if (block * BLOCK === start) this.blocks.set(block, rows.slice(start - from, start - from + BLOCK));
@@ -322,26 +392,38 @@ class Grid {
     if (!this.state) return;
     const [first, last] = this.range();
     const now = performance.now();
-    for (let block = Math.floor(first / BLOCK); block * BLOCK < last; block++) {
-      if (this.blocks.has(block) || now - (this.asked.get(block) ?? -Infinity) < 3000) continue;
+    const ahead = this.heading * BLOCK;
+    const end = Math.min(this.state.shown, last + Math.max(0, ahead));
+    for (let block = Math.floor(Math.max(0, first + Math.min(0, ahead)) / BLOCK); block * BLOCK < end; block++) {
+      const since = now - (this.asked.get(block) ?? -Infinity);
+      if (this.blocks.has(block) || since < 3000) continue;
+      if (this.asked.size >= FLYING) return this.wish(); // one after the other: what is passed by is not asked for
       this.asked.set(block, now);
       this.ask({ do: "rows", from: block * BLOCK, n: BLOCK });
     }
+  }
+
+  wish() {
+    this.wanting ||= setTimeout(() => {
+      this.wanting = 0;
+      for (const [block, when] of this.asked) if (performance.now() - when > 3000) this.asked.delete(block);
+      this.want();
+    }, 30);
   }
 
   // -- rows in sight ----------------------------------------------------------------------------------
 
   range() {
     if (!this.state || !this.line) return [0, 0];
-    const many = Math.min(this.state.shown, Math.ceil(this.scroll.clientHeight / this.line) + 2 * OVER);
-    const first = Math.floor(this.scroll.scrollTop / this.line) - OVER;
+    const some = Math.ceil(this.high / this.line) + 2 * OVER;
+    const many = Math.min(this.state.shown, some + (some % 2)); // even: a node keeps its shade
+    const first = Math.floor((this.top || 0) / this.line) - OVER;
     const start = Math.max(0, Math.min(first, this.state.shown - many));
     return [start, start + many];
   }
 
   scrolled() {
-    if (this.drawing) return;
-    this.drawing = requestAnimationFrame(() => {
+    this.drawing ||= requestAnimationFrame(() => {
       this.drawing = 0;
       this.draw();
     });
@@ -349,96 +431,124 @@ class Grid {
 
   draw(all = false) {
     if (!this.state || !this.meta) return;
+    const { scrollTop, scrollLeft } = this.scroll;
+    this.heading = Math.sign(scrollTop - (this.top || 0)) || this.heading || 1;
+    [this.top, this.left] = [scrollTop, scrollLeft];
     const [first, last] = this.range();
     const pool = this.pool;
-    while (pool.length > last - first) pool.pop().tr.remove();
-    while (pool.length < last - first) {
-      const item = this.row();
-      this.body.append(item.tr);
-      pool.push(item);
+    if (pool.length !== last - first) {
+      while (pool.length > last - first) for (const node of pool.pop().nodes) node.remove();
+      while (pool.length < last - first) pool.push(this.made(pool.length));
+      all = true;
     }
-    const step = pool.length ? first - pool[0].row : 0; // a little further: only few rows change their place
-    if (step > 0 && step < pool.length / 2)
-      for (const item of pool.splice(0, step)) {
-        this.body.append(item.tr);
-        pool.push(item);
-      }
-    else if (step < 0 && -step < pool.length / 2)
-      for (const item of pool.splice(step).reverse()) {
-        this.body.prepend(item.tr);
-        pool.unshift(item);
-      }
-    pool.forEach((item, place) => (all || item.row !== first + place) && this.put(item, first + place));
-    this.table.style.top = `${first * this.line}px`;
-    this.sheet.style.height = `${this.head.offsetHeight + this.state.shown * this.line}px`;
+    for (let row = first; row < last; row++) {
+      const item = pool[row % pool.length];
+      if (all || item.at !== row) this.put(item, row);
+    }
     this.place();
-    clearTimeout(this.wanting);
-    this.wanting = setTimeout(() => this.want(), 20);
+    this.wish();
+    this.resting ||= setTimeout(() => this.rest(), 150);
+  }
+
+  rest() {
+    this.resting = 0;
+    const order = [...this.pool].sort((one, other) => one.at - other.at).map((item) => item.row.id);
+    const owns = order.join(" "); // in the order in which they are seen, for who hears them
+    if (this.body.getAttribute("aria-owns") !== owns) this.body.setAttribute("aria-owns", owns);
   }
 
   fill() {
-    for (const item of this.pool) if (!item.data || item.data !== this.data(item.row)) this.put(item, item.row);
+    for (const item of this.pool) if (!item.data || item.data !== this.data(item.at)) this.put(item, item.at);
     this.tell();
   }
 
-  row() {
-    const cells = this.meta.header.map((_, place) => {
-      const extra = place ? {} : { class: "bkg-first" };
-      return make("td", { role: "gridcell", "aria-colindex": String(place + 2), ...extra }, "");
-    });
-    const head = make("th", { role: "rowheader", scope: "row", class: "bkg-n", "aria-colindex": "1" });
-    const texts = cells.map((cell) => cell.firstChild || cell.appendChild(document.createTextNode("")));
-    return { tr: make("tr", { role: "row" }, head, ...cells), head, cells, texts, row: NaN, data: null };
+  made(place) {
+    const name = `${this.id}r${place}`;
+    const number = make("div", { role: "rowheader", class: "bkg-c bkg-n", "aria-colindex": "1", id: `${name}n` }, "");
+    const cells = this.meta.header.map((_, col) =>
+      this.stand(make("div", { role: "gridcell", class: "bkg-c", "aria-colindex": String(col + 2), id: `${name}c${col}` }, ""), col),
+    );
+    const all = [this.stand(number, -1), ...cells];
+    const pair = make("div", { class: "bkg-row", role: "presentation" }, number, cells[0]);
+    const row = make("div", { class: "bkg-row", role: "row", id: name }, ...cells.slice(1));
+    row.setAttribute("aria-owns", all.map((cell) => cell.id).join(" "));
+    const texts = all.map((cell) => cell.firstChild || cell.appendChild(document.createTextNode("")));
+    const item = { row, pair, nodes: [row, pair], all, texts, at: NaN, data: null, names: all.map(() => "") };
+    all.forEach((cell, col) => (cell.bkg = [item, col - 1]));
+    this.body.append(row);
+    this.side.append(pair);
+    return item;
   }
 
   put(item, row) {
     const data = this.data(row) || null;
-    item.row = row;
-    item.data = data;
-    item.tr.setAttribute("aria-rowindex", String(row + 2));
-    const kind = data && data[1] & 1 ? "bkg-gone" : row % 2 ? "bkg-odd" : "";
-    if (item.tr.className !== kind) item.tr.className = kind;
-    if (!data) item.head.textContent = "…";
-    const [number, marks, cells, problems, edited] = data || [0, 0, [], [], []];
-    if (data) {
+    if (item.at !== row) {
+      item.at = row;
+      for (const node of item.nodes) node.style.transform = `translateY(${row * this.line}px)`;
+      item.row.setAttribute("aria-rowindex", String(row + 2));
+    }
+    const kind = `bkg-row${data && data[1] & 1 ? " bkg-gone" : ""}${row % 2 ? " bkg-odd" : ""}`;
+    for (const node of item.nodes) if (node.className !== kind) node.className = kind;
+    if (item.data !== data || !data || data.stale) {
+      item.data = data;
+      if (data) data.stale = false;
+      const [number, marks, cells, problems, edited] = data || [0, 0, [], [], []];
       const whole = problems.find(([place]) => place < 0);
       const words = [marks & 1 ? "削除" : "", marks & 2 ? "追加" : "", whole ? (whole[1] === "e" ? "誤" : "注") : ""];
-      const word = words.find(Boolean) || (edited.length ? "改" : "");
-      item.head.replaceChildren(String(number), ...(word ? [make("span", { class: "bkg-mark" }, word)] : []));
-      item.head.title = whole ? whole[2] : "";
+      item.word = data ? words.find(Boolean) || (edited.length ? "改" : "") : "";
+      this.write(item, 0, data ? String(number) + (item.word ? ` ${item.word}` : "") : "…", whole);
+      for (let place = 0; place < item.all.length - 1; place++) {
+        const problem = problems.length ? problems.find(([where]) => where === place) : undefined;
+        const room = Math.floor(this.meta.widths[place] * 1.12) - (problem ? 5 : 2);
+        this.write(item, place + 1, fitted(visible(cells[place] ?? ""), room), problem);
+      }
     }
-    const marked = this.spanned(row);
-    item.cells.forEach((cell, place) => {
-      const problem = problems.length ? problems.find(([where]) => where === place) : undefined;
-      const text = visible(cells[place] ?? "");
-      const node = item.texts[place];
-      if (node.data !== text) node.data = text;
-      if (problem) {
-        const [, severity, sentence] = problem;
-        const why = make("span", { hidden: "", id: `${this.id}p${row}-${place}` }, sentence);
-        const mark = make("span", { class: "bkg-mark" }, severity === "e" ? "誤" : "注");
-        cell.replaceChildren(mark, node, why);
-        cell.title = sentence;
-        cell.setAttribute("aria-describedby", why.id);
-        cell.setAttribute("aria-invalid", severity === "e" ? "true" : "false");
-      } else if (cell.childElementCount) {
-        cell.replaceChildren(node);
-        for (const name of ["title", "aria-describedby", "aria-invalid"]) cell.removeAttribute(name);
-      }
-      let name = place ? "" : "bkg-first";
-      if (problem) name += problem[1] === "e" ? " bkg-e" : " bkg-w";
-      if (edited.length && edited.includes(place)) name += " bkg-ed";
-      if (marked && place >= marked[0] && place <= marked[1]) name += " bkg-sel";
-      if (cell.className !== name) cell.className = name;
-      if (row === this.at.row && place === this.at.col) {
-        cell.id = `${this.id}a`;
-        cell.setAttribute("aria-selected", "true");
-      } else if (cell.id) {
-        cell.removeAttribute("id");
-        cell.removeAttribute("aria-selected");
-      }
-    });
-    return item;
+    this.mark(item);
+  }
+
+  write(item, col, text, problem) {
+    const node = item.texts[col];
+    if (node.data !== text) node.data = text;
+    const cell = item.all[col];
+    const [, severity, sentence] = problem || [];
+    if (cell.bkgWhy === sentence) return;
+    cell.bkgWhy = sentence;
+    if (sentence) cell.title = sentence;
+    else cell.removeAttribute("title");
+    if (severity === "e") cell.setAttribute("aria-invalid", "true");
+    else cell.removeAttribute("aria-invalid");
+  }
+
+  mark(item) {
+    const [, , , problems, edited] = item.data || [0, 0, [], [], []];
+    const marked = this.spanned(item.at);
+    for (let col = 0; col < item.all.length; col++) {
+      const place = col - 1;
+      let name = col ? "bkg-c" : "bkg-c bkg-n";
+      if (col) {
+        const problem = problems.length ? problems.find(([where]) => where === place) : undefined;
+        if (problem) name += problem[1] === "e" ? " bkg-e" : " bkg-w";
+        if (edited.length && edited.includes(place)) name += " bkg-ed";
+        if (marked && place >= marked[0] && place <= marked[1]) name += " bkg-sel";
+        const active = item.at === this.at.row && place === this.at.col;
+        if (active) name += " bkg-at";
+        if (active || item.names[col].includes("bkg-at")) this.choose(item.all[col], active, problem);
+      } else if (item.word) name += " bkg-has";
+      if (item.names[col] !== name) item.all[col].className = item.names[col] = name;
+    }
+  }
+
+  choose(cell, active, problem) {
+    if (!active) {
+      for (const name of ["aria-selected", "aria-describedby", "aria-errormessage"]) cell.removeAttribute(name);
+      return;
+    }
+    cell.setAttribute("aria-selected", "true");
+    if (problem) {
+      this.why.textContent = problem[2];
+      cell.setAttribute("aria-describedby", this.why.id);
+      if (problem[1] === "e") cell.setAttribute("aria-errormessage", this.why.id);
+    } else for (const name of ["aria-describedby", "aria-errormessage"]) cell.removeAttribute(name);
   }
 
   // -- the active cell --------------------------------------------------------------------------------
@@ -464,20 +574,22 @@ class Grid {
     this.at = {
       row: Math.max(0, Math.min(this.state.shown - 1, row)),
       col: Math.max(0, Math.min(this.meta.header.length - 1, col)),
+      number: 0,
     };
     const { scroll, line } = this;
     const top = this.at.row * line;
-    const room = scroll.clientHeight - this.head.offsetHeight;
+    const room = this.high - line;
     if (top < scroll.scrollTop) scroll.scrollTop = top;
     else if (top + line > scroll.scrollTop + room) scroll.scrollTop = top + line - room;
     const frozen = this.lefts[1];
     const [left, right] = [this.lefts[this.at.col], this.lefts[this.at.col + 1]];
     if (this.at.col) {
       if (left < scroll.scrollLeft + frozen) scroll.scrollLeft = left - frozen;
-      else if (right > scroll.scrollLeft + scroll.clientWidth)
-        scroll.scrollLeft = Math.min(left - frozen, right - scroll.clientWidth);
+      else if (right > scroll.scrollLeft + this.wide)
+        scroll.scrollLeft = Math.min(left - frozen, right - this.wide);
     }
-    this.draw(true);
+    this.draw();
+    for (const item of this.pool) this.mark(item);
     this.input.focus({ preventScroll: true });
     this.input.scrollIntoView({ block: "nearest", inline: "nearest" });
     this.tell();
@@ -486,9 +598,12 @@ class Grid {
   place() {
     const { row, col } = this.editing || this.at;
     if (!this.lefts) return;
-    const style = this.input.style;
-    const left = col ? this.lefts[col] : this.lefts[0] + this.scroll.scrollLeft;
-    style.transform = `translate(${left}px, ${this.head.offsetHeight + row * this.line}px)`;
+    const left = col ? this.lefts[col] : this.lefts[0] + this.left;
+    const where = `translate(${left}px, ${(row + 1) * this.line}px)`;
+    if (where === this.placed) return;
+    this.placed = where;
+    const { style } = this.input;
+    style.transform = where;
     style.width = `${this.lefts[col + 1] - this.lefts[col]}px`;
     style.zIndex = col ? "2" : "4";
   }
@@ -504,6 +619,7 @@ class Grid {
       }
       const [number, marks, cells, problems, edited] = data;
       const { col } = this.at;
+      this.at.number = number;
       const mine = problems.filter(([place]) => place === col || place < 0).map((one) => one[2]);
       const state = [marks & 1 ? "削除した行" : "", marks & 2 ? "追加した行" : "", edited.includes(col) ? "直したセル" : ""];
       const words = state.filter(Boolean).join("、");
@@ -512,9 +628,9 @@ class Grid {
       this.say.textContent = `${place}${words ? `（${words}）` : ""}　${mine.join("　") || "問題ありません。"}`;
       this.say.classList.toggle("bkg-bad", problems.some(([p, s]) => (p === col || p < 0) && s === "e"));
       if (document.activeElement === this.input) {
-        this.live.textContent = `${place}：${value}。${words ? `${words}。` : ""}${mine.join(" ")}`;
-        const cell = document.getElementById(`${this.id}a`);
-        if (cell) this.input.setAttribute("aria-activedescendant", cell.id);
+        this.utter(`${place}：${value}。${words ? `${words}。` : ""}${mine.join(" ")}`);
+        const item = this.pool.length ? this.pool[this.at.row % this.pool.length] : null;
+        if (item && item.at === this.at.row) this.input.setAttribute("aria-activedescendant", item.all[col + 1].id);
         else this.input.removeAttribute("aria-activedescendant");
       }
     }, 60);
@@ -524,7 +640,11 @@ class Grid {
     clearTimeout(this.telling);
     this.say.textContent = text;
     this.say.classList.toggle("bkg-bad", bad);
-    this.live.textContent = text;
+    this.utter(text);
+  }
+
+  utter(text) {
+    this.live.textContent = this.live.textContent === text ? `${text}\u00a0` : text; // the same again is heard again
   }
 
   jump(back) {
@@ -581,8 +701,9 @@ class Grid {
       if (data && data[0] === edit.number) {
         data[2][edit.col] = text; // shown at once; Python's answer brings the problems
         if (!data[4].includes(edit.col)) data[4].push(edit.col);
-        const item = this.pool.find((one) => one.row === edit.row);
-        if (item) this.put(item, edit.row);
+        data.stale = true;
+        const item = this.pool[edit.row % this.pool.length];
+        if (item && item.at === edit.row) this.put(item, edit.row);
       }
       this.ask({ do: "edit", cells: [[edit.number, edit.col, text]] });
     }
@@ -594,7 +715,7 @@ class Grid {
     const { key, shiftKey: shift } = event;
     const ctrl = event.ctrlKey || event.metaKey;
     const { row, col } = this.at;
-    const page = Math.max(1, Math.floor((this.scroll.clientHeight - this.head.offsetHeight) / this.line) - 1);
+    const page = Math.max(1, Math.floor(this.high / this.line) - 2);
     const columns = this.meta ? this.meta.header.length : 1;
     const rows = this.state ? this.state.shown : 0;
     const done = (act) => {
@@ -604,7 +725,7 @@ class Grid {
     if (this.editing) {
       if (key === "Enter" && event.altKey) return done(() => this.insert("\n"));
       if (key === "Enter") return done(() => this.go(row + (shift ? -1 : 1), col));
-      if (key === "Tab") return done(() => this.side(shift ? -1 : 1, columns));
+      if (key === "Tab") return done(() => this.beside(shift ? -1 : 1, columns));
       if (key === "Escape") return done(() => this.finish(false));
       if (!this.editing.typed) return;
       if (key === "ArrowUp" || key === "ArrowDown") return done(() => this.go(row + (key === "ArrowUp" ? -1 : 1), col));
@@ -622,7 +743,6 @@ class Grid {
     };
     if (moves[key]) return done(() => this.go(...moves[key], shift));
     if (key === "Enter" || key === "F2") return done(() => this.edit(false));
-    if (key === "Tab") return done(() => this.side(shift ? -1 : 1, columns));
     if (key === "Escape") return done(() => this.leave());
     if (key === "F8") return done(() => this.jump(shift));
     if (key === "Delete" || key === "Backspace") return done(() => this.clear());
@@ -632,7 +752,7 @@ class Grid {
     if (ctrl && letter === "f") return done(() => this.search.focus());
   }
 
-  side(step, columns) {
+  beside(step, columns) {
     const { row, col } = this.at;
     const next = col + step;
     if (next >= 0 && next < columns) this.go(row, next);
@@ -666,9 +786,8 @@ class Grid {
   }
 
   cellOf(event) {
-    const td = event.target.closest && event.target.closest("td,th");
-    const item = td && this.pool.find((one) => one.tr === td.parentNode);
-    return item ? { row: item.row, col: Math.max(0, item.cells.indexOf(td)) } : null;
+    const cell = event.target.closest && event.target.closest(".bkg-body .bkg-c");
+    return cell && cell.bkg ? { row: cell.bkg[0].at, col: Math.max(0, cell.bkg[1]) } : null;
   }
 
   // -- blocks of cells --------------------------------------------------------------------------------
@@ -715,16 +834,6 @@ class Grid {
     for (const one of rows)
       if (one && !(one[1] & 1)) for (let col = left; col <= right; col++) if (one[2][col]) cells.push([one[0], col, ""]);
     if (cells.length) this.ask({ do: "edit", cells });
-  }
-
-  download(name, bytes) {
-    const address = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
-    const link = make("a", { href: address, download: name });
-    this.root.append(link);
-    link.click();
-    link.remove();
-    setTimeout(() => URL.revokeObjectURL(address), 10000);
-    this.announce(`${name} をダウンロードしました。`, false);
   }
 }
 

@@ -16,6 +16,7 @@ from weakref import WeakSet
 import anywidget
 
 from bousai_kit.errors import BousaiKitError
+from bousai_kit.panels.files import program, send_file
 from bousai_kit.panels.grid_session import GridSession
 from bousai_kit.panels.roster_drafts import Drafts
 from bousai_kit.roster.editing import RosterTable
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 REST_S = 0.4  # after the last edit: compare the rows with each other, keep the draft
 _WAIT = "保存しています。終わってから、もう一度直してください（いまの入力は入っていません）。"
-_QUIET = ("hello", "rows", "download")
+_QUIET = ("hello", "rows", "where", "download")
 
 
 class Desk:
@@ -40,6 +41,8 @@ class Desk:
         Of the workbench.
     encoding : callable
         The encoding in which to write (as `RosterTable.content`).
+    changed : callable
+        Called after each edit.
 
     Attributes
     ----------
@@ -51,11 +54,19 @@ class Desk:
         It is being saved or read again: an edit now would be in neither, so it is refused.
     """
 
-    def __init__(self, table: RosterTable, home: Path, *, encoding: Callable[[], str] = lambda: "") -> None:
+    def __init__(
+        self,
+        table: RosterTable,
+        home: Path,
+        *,
+        encoding: Callable[[], str] = lambda: "",
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self.table = table
         self.session = GridSession(table)
         self._drafts = Drafts(home, table.source)
         self._encoding = encoding
+        self._changed = changed
         self._grids: WeakSet[RosterGrid] = WeakSet()
         self._rest: asyncio.TimerHandle | None = None
         self.frozen = False
@@ -128,23 +139,24 @@ class Desk:
         self._grids.add(grid)
 
     def heard(self, grid: RosterGrid, asked: Mapping[str, Any]) -> None:
-        """Answer a grid, and let the others know."""
-        what = asked.get("do")
+        """Answer a grid, and let the others know; every answer names its question (``of``)."""
+        what, of = asked.get("do"), {"of": asked.get("of")}
         if what == "download":
-            self._download(grid)
+            self._download(grid, of)
             return
         if self.frozen and what not in (*_QUIET, "view", "next"):
-            grid.send(self.session.state())
-            grid.send({"kind": "said", "text": _WAIT, "bad": True})
+            grid.send(self.session.state() | of)
+            grid.send({"kind": "said", "text": _WAIT, "bad": True} | of)
             return
         edited = self.table.version
         for message in self.session.answer(asked):
-            grid.send(message)
+            grid.send(message | of)
         if what in _QUIET:
             return
         self.tell(but=grid)
         if self.table.version != edited:
             self._later()
+            self._changed()
 
     def tell(self, *, but: RosterGrid | None = None) -> None:
         """Let the grids show the table as it is."""
@@ -179,15 +191,15 @@ class Desk:
             self._rest.cancel()
             self._rest = None
 
-    def _download(self, grid: RosterGrid) -> None:
+    def _download(self, grid: RosterGrid, of: dict[str, Any]) -> None:
         try:
             content = self.table.content(encoding=self._encoding())
         except BousaiKitError as error:
-            grid.send({"kind": "said", "text": error.sentence(), "bad": True})
+            grid.send({"kind": "said", "text": error.sentence(), "bad": True} | of)
             return
         source = self.table.source
         name = f"{source.stem}_修正{source.suffix}" if self.table.edited_count else source.name
-        grid.send({"kind": "file", "name": name}, buffers=[content])
+        send_file(grid, name, content, of)
 
 
 class RosterGrid(anywidget.AnyWidget):
@@ -200,7 +212,7 @@ class RosterGrid(anywidget.AnyWidget):
         Runs something in the loop of the cells (`PanelModel.at_home`).
     """
 
-    _esm = Path(__file__).with_name("roster_grid.js")
+    _esm = program("roster_grid.js")
     _css = Path(__file__).with_name("roster_grid.css")
 
     def __init__(self, desk: Desk, *, at_home: Callable[[Callable[[], None]], None]) -> None:

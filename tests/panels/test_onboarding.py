@@ -90,7 +90,8 @@ def test_button_by_button(home: Path, roster: Path) -> None:
         assert model.problem == ""
         view.pages.click()
         await settled(panel)
-        assert "handouts.pdf" in view.files.value
+        assert "片面" in view.files.value
+        assert [made.path.name for made in view.handing.papers.made] == ["handouts.pdf"]
         view.look.click()
         await settled(panel)
         assert "ログイン率" in view.status.value
@@ -243,6 +244,64 @@ def test_uploads_are_private_and_no_path(home: Path, roster: Path) -> None:
         panel.view.upload.value = ({"name": "z.csv", "content": memoryview(content), **file},)
         assert model.roster_path.endswith("z.csv")
         assert panel.view.upload.value == ()  # no roster stays in a widget
+        units = "コード,名称,親コード\r\nA00,市長室,\r\n".encode("cp932")
+        panel.view.units_upload.value = ({"name": "z.csv", "content": memoryview(units), **file},)
+        assert model.problem == ""
+        kept = {Path(model.orgunits_path): units, Path(model.roster_path): content}  # of the same name
+        assert {one.parent.name for one in kept} == {"uploads", "units"}
+        for one, there in kept.items():
+            assert one.read_bytes() == there
+            assert (one.stat().st_mode | one.parent.stat().st_mode) & 0o077 == 0
+        assert panel.view.units_upload.value == ()
+
+    run(home, work)
+
+
+def test_files_come_when_somebody_presses(home: Path, roster: Path) -> None:
+    sent: list[tuple[dict[str, Any], list[bytes]]] = []
+
+    async def work(bench: Workbench) -> None:
+        panel = OnboardingPanel(bench, roster=roster)
+        model, view = panel.model, panel.view
+        await model.check_roster()
+        await model.make_plan()
+        model.confirm()
+        await model.apply()
+        await model.make_review()
+        await model.make_handouts()
+        await model.make_reminders()
+        await model.make_console_files()
+        from ipywidgets.widgets.widget import _instances
+
+        from bousai_kit.panels import files
+
+        shelves = [one for one in _instances.values() if isinstance(one, files.Downloads) and one.made]
+        made = {one.made[0].saved_as: one for one in shelves}
+        reminders = next(name for name in made if name.startswith("声掛け一覧_"))
+        review = f"計画の確認_{model.plan.plan_id}.xlsx"
+        assert set(made) == {"配付資料.pdf", "管理者画面用_auto.zip", reminders, review}
+        for name, shelf in made.items():
+            shelf.send = lambda message, buffers=(): sent.append((message, list(buffers)))  # type: ignore[method-assign]
+            shelf._handle_custom_msg({"do": "hello"}, [])
+            assert [one["name"] for one in sent.pop()[0]["files"]] == [name]
+            for wrong in (1, -1, None, "0"):
+                shelf._handle_custom_msg({"do": "download", "file": wrong, "name": name}, [])
+            assert sent == []
+            ask = {"do": "download", "file": 0, "name": name, "of": 7}
+            shelf._handle_custom_msg(ask, [])
+            assert {(one["name"], one["of"], one["kind"]) for one, _ in sent} == {(name, 7, "file")}
+            assert [one["more"] for one, _ in sent] == [True] * (len(sent) - 1) + [False]
+            content = b"".join(piece for _, pieces in sent for piece in pieces)
+            assert content[:2] in (b"%P", b"PK")
+            assert content == shelf.made[0].read() or name.endswith("zip")
+            assert len(str(shelf.get_state())) < 12_000  # the program, and nothing of a file
+            assert name not in str(shelf.get_state())
+            sent.clear()
+        view.handing.papers.made[0].path.unlink()
+        view.handing.papers._handle_custom_msg({"do": "download", "file": 0, "name": "配付資料.pdf"}, [])
+        assert "もう一度作ってください" in sent[-1][0]["text"]
+        files.send_file(view.handing.papers, "大.pdf", bytes(files.PIECE + 1), {"of": 1})
+        assert [len(pieces[0]) for _, pieces in sent[-2:]] == [files.PIECE, 1]
 
     run(home, work)
 

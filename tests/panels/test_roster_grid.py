@@ -179,7 +179,7 @@ def test_hostile_cells_travel_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_program_is_shipped_whole_and_asks_nobody() -> None:
-    for name in ("roster_grid.js", "roster_grid.css"):
+    for name in ("roster_grid.js", "roster_grid.css", "saving.js", "files.js", "files.css"):
         text = (PACKAGE / name).read_text(encoding="utf-8")
         assert not re.search(
             r"https?:|import\s|import\(|@import|url\(|fetch\(|innerHTML|eval\(", text.split("\n", 6)[-1]
@@ -261,7 +261,10 @@ def test_a_download_is_the_file_with_the_edits(tmp_path: Path) -> None:
     desk = Desk(open_roster_table(path), tmp_path, encoding=lambda: utf8[0])
     grid = Sent(desk)
     grid._handle_custom_msg({"do": "download"}, [])
-    assert grid.sent[-1] == ({"kind": "file", "name": "名簿.csv"}, [path.read_bytes()])
+    assert grid.sent[-1] == (
+        {"kind": "file", "name": "名簿.csv", "more": False, "of": None},
+        [path.read_bytes()],
+    )
     desk.heard(grid, {"do": "edit", "cells": [[2, 1, "𠮷"]]})
     grid._handle_custom_msg({"do": "download"}, [])
     assert "Shift_JIS で表せません" in grid.sent[-1][0]["text"]
@@ -387,10 +390,22 @@ def test_mend_save_and_go_on(home: Path, tmp_path: Path) -> None:
         assert re.search(r"名簿_修正_\d{8}-\d{4}\.csv$", model.roster_path)
         assert model.checked.ok
         assert "計画を作る" in model.next_step
-        assert "保存しました：名簿_修正_" in model.desk_note
+        assert "保存しました：名簿_修正_" in model.saved_note
+        assert "次は、手順 2 の「計画を作る」です" in model.saved_note
+        assert (model.desk, view.mending.selected_index) == (None, None)  # its work is done
         assert read_table(Path(model.roster_path)).rows[3][LAST] == "𠮷"
         assert read_table(path).rows[3][LOGIN] == "BAD"
+        view.mending.selected_index = 0
+        await settled(model)
         assert model.desk.table.source == Path(model.roster_path)
+        model.desk.heard(Sent(model.desk), {"do": "edit", "cells": [[5, LOGIN, "BAD"]]})
+        assert "表の誤りはあと 1 件です" in model.next_step
+        inside(view, "直した名簿を保存して使う").click()
+        await settled(model)
+        assert "誤りがあと 1 件あります" in model.saved_note
+        assert view.mending.selected_index == 0  # there is more to mend
+        model.desk.heard(Sent(model.desk), {"do": "edit", "cells": [[5, LOGIN, "naoshita@city-demo"]]})
+        assert "まだ保存していません" in model.next_step
         model.desk.close()
 
     run(home, work)
@@ -419,9 +434,8 @@ def test_a_file_that_changes_meanwhile_is_opened_again_with_the_edits(home: Path
         ]
         inside(view, "直した名簿を保存して使う").click()
         await settled(model)
-        assert "保存しました" in model.desk_note
+        assert "保存しました" in model.saved_note
         assert read_table(Path(model.roster_path)).rows[4][FIRST] == "別人"
-        model.desk.close()
 
     run(home, work)
 
