@@ -17,15 +17,20 @@ Body = Mapping[str, Any]
 
 
 class _Catalogue(Keyed):
-    """Levels, positions and user types are alike: endpoints as data."""
+    """Levels, positions and user types are alike: endpoints as data.
 
-    def list(self, *, count: int = 100) -> AsyncIterator[Json]:
-        """All entries; refused (403, as far as known) while the feature is off."""
+    While the feature is off everything is refused (403, as far as known). The console may switch it on
+    meanwhile: with `again` this is asked even if it was refused for good before.
+    """
+
+    def list(self, *, count: int = 100, again: bool = False) -> AsyncIterator[Json]:
+        """All entries."""
         return self._client.pages(
             quoted(*self._path),
             *self._items,
             params={"domainId": self._client.domain_id},
             count=count,
+            again=again,
         )
 
     async def get(self, entry_id: str) -> Json:
@@ -33,9 +38,9 @@ class _Catalogue(Keyed):
         answer = await self._client.call("GET", quoted(*self._path, entry_id))
         return as_object(answer.json())
 
-    async def create(self, body: Body) -> Json:
+    async def create(self, body: Body, *, again: bool = False) -> Json:
         """Create an entry."""
-        answer = await self._client.call("POST", quoted(*self._path), json=dict(body))
+        answer = await self._client.call("POST", quoted(*self._path), json=dict(body), again=again)
         return as_object(answer.json())
 
     async def patch(self, entry_id: str, body: Body) -> Json:

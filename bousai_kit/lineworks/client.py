@@ -70,8 +70,7 @@ class LineWorksClient:
     tracer : callable, optional
         Called with a `Trace` after each request.
     real_network : bool, optional
-        A virtual clock is held while a request is under way. Default: unless the API host is
-        ``*.invalid`` (a tenant inside this process).
+        A virtual clock is held while a request is under way. Default: unless the host is ``*.invalid``.
     patience : Patience, optional
         How often a request is repeated.
     shared : Shared, optional
@@ -394,7 +393,8 @@ class LineWorksClient:
         count: int = 100,
         most: int = 100,
         priority: int = 0,
+        again: bool = False,
     ) -> AsyncIterator[Any]:
         """All items of a paged list, as `paging.walk` gives them."""
-        more: Any = {"operation": operation, "params": params, "priority": priority}
+        more: Any = {"operation": operation, "params": params, "priority": priority, "again": again}
         return walk(self.call, path, items, count=count, most=most, **more)

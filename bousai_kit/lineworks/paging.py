@@ -24,6 +24,7 @@ async def walk(
     count: int,
     most: int,
     priority: int,
+    again: bool,
 ) -> AsyncIterator[Any]:
     """All items of a paged list, page by page.
 
@@ -49,7 +50,7 @@ async def walk(
     query = dict(params or {}, count=count)
     seen: set[str] = set()
     while True:
-        answer = await call("GET", path, operation=operation, params=query, priority=priority)
+        answer = await call("GET", path, operation=operation, params=query, priority=priority, again=again)
         found, cursor = decipher_page(answer.json(), names)
         for item in found:
             yield item

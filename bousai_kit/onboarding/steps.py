@@ -128,11 +128,11 @@ class Work:
         there = getattr(self.client, kind.plural)
 
         async def send() -> str:
-            made = await there.create(build_title(kind, one, domain_id=self.plan.domain_id))
+            made = await there.create(build_title(kind, one, domain_id=self.plan.domain_id), again=True)
             return see_title(kind, made).id
 
         async def look() -> str | None:
-            found = by_name([see_title(kind, said) async for said in there.list()])(one.name)
+            found = by_name([see_title(kind, said) async for said in there.list(again=True)])(one.name)
             return None if found is None else found.id
 
         return Step(kind.step(one.name), send, look)

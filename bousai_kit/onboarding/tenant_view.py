@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONSOLE_WAY",
     "KIT_GROUPS",
+    "KIT_NAMES",
     "POST",
     "Group",
     "Member",
@@ -34,7 +35,10 @@ __all__ = [
 ]
 
 KIT_GROUPS = "bousai-"
-"""What the external keys of the kit's own groups begin with; only their members are read."""
+"""What the external keys of the kit's own groups begin with."""
+
+KIT_NAMES = "防災_"
+"""What their names begin with; one of that name without a key is taken for the kit's."""
 
 CONSOLE_WAY = (
     "API が使えないときは、管理者画面の一括追加に使うファイルを"
@@ -362,7 +366,7 @@ async def _members(client: LineWorksClient, domain_id: int) -> tuple[Member, ...
 
 async def _titles(client: LineWorksClient, kind: Kind) -> tuple[Title, ...] | None:
     try:
-        found = await _all(getattr(client, kind.plural).list())
+        found = await _all(getattr(client, kind.plural).list(again=True))
     except PermissionDenied:
         return None
     return tuple(see_title(kind, one) for one in found)
@@ -373,7 +377,7 @@ async def _groups(client: LineWorksClient) -> tuple[Group, ...]:
     for one in await _all(client.groups.list()):
         key, group_id = _text(one, "groupExternalKey"), str(one.get("groupId") or "")
         members: list[Json] = []
-        if key.startswith(KIT_GROUPS):
+        if key.startswith(KIT_GROUPS) or (not key and _text(one, "groupName").startswith(KIT_NAMES)):
             listed = one.get("members")
             members = listed if listed else await _all(client.groups.members(group_id))
         ids = (str(entry.get("id")) for entry in members if entry.get("type", "USER") == "USER")

@@ -40,12 +40,13 @@ class Run:
 
 @lru_cache(maxsize=2)
 def small_city(*, rooms: bool) -> Roster:
-    """Six people in two units, two positions and two bureaus; with rooms, three in each of two wards."""
+    """Six people, two units, two positions, a level, two bureaus; with rooms, three in each of two wards."""
     roster = city(6, 2)
     people = tuple(
         replace(
             one,
             position=("課長", "係長")[index % 2],
+            level="７級" if index % 2 else "",
             bureau=("総務局", "消防局")[index % 2],
             ward=("北区", "南区")[index % 2] if rooms else "",
         )

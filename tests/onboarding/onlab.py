@@ -102,6 +102,7 @@ def tenant_problems(bench: Workbench, roster: Roster, *, plan: Plan | None = Non
         found += _differences(tenant, mine[0], person)
     for table, name, wanted in (
         ("orgunits", "orgUnitExternalKey", [unit.code for unit in roster.units]),
+        ("levels", "levelName", sorted({one.level for one in roster.people if one.level})),
         ("positions", "positionName", sorted({one.position for one in roster.people if one.position})),
     ):
         there = [one[name] for one in tenant.table(table).values()]
@@ -117,6 +118,7 @@ def tenant_problems(bench: Workbench, roster: Roster, *, plan: Plan | None = Non
 def _differences(tenant: Any, user: dict[str, Any], person: Person) -> list[str]:
     unit = next(one for one in user["organizations"][0]["orgUnits"] if one["primary"])
     position = tenant.table("positions").get(unit["positionId"] or "", {}).get("positionName", "")
+    level_id = user["organizations"][0]["levelId"] or ""
     names = user["userName"]
     seen = {
         "login_id": user["email"],
@@ -126,6 +128,7 @@ def _differences(tenant: Any, user: dict[str, Any], person: Person) -> list[str]
         "last_kana": names["phoneticLastName"],
         "first_kana": names["phoneticFirstName"],
         "position": position,
+        "level": tenant.table("levels").get(level_id, {}).get("levelName", ""),
         "orgunit_code": tenant.table("orgunits")[unit["orgUnitId"]]["orgUnitExternalKey"],
     }
     wrong = [name for name, value in seen.items() if value != getattr(person, name)]

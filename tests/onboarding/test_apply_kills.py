@@ -68,6 +68,7 @@ def test_killed_while_undoing(founded: Path, tmp_path: Path) -> None:
             tenant = bench.sandbox.tenant  # type: ignore[union-attr]
             assert not tenant.table("groups")
             assert not tenant.table("orgunits")
+            assert not tenant.table("levels")
             assert not tenant.table("positions")
             left = [one for one in tenant.table("users").values() if not one["isDeleted"]]
             assert [one["isAdministrator"] for one in left] == [True]
