@@ -42,7 +42,7 @@ PURPOSES = {
     "user": "名簿の登録",
     "orgunit": "組織の登録",
     "group": "グループの登録",
-    "directory": "役職の登録",
+    "directory": "役職・職級の登録",
     "audit.read": "監査ログの取得",
     "monitoring.read": "未確定の送信の確定と応答時間の分析",
     "board": "掲示板",
