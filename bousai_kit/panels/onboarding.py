@@ -16,6 +16,7 @@ from bousai_kit.panels.onboarding_console import ConsoleSteps
 from bousai_kit.panels.onboarding_handouts import HandoutSteps
 from bousai_kit.panels.onboarding_review import ReviewSteps
 from bousai_kit.panels.onboarding_roster import RosterMending
+from bousai_kit.panels.onboarding_undo import GO_ON, UndoSteps
 from bousai_kit.panels.view import Panel
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ LARGEST_UPLOAD = 50 << 20
 SAMPLE, SAMPLE_UNITS = "sample_roster", "sample_orgunits.csv"
 
 
-class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, RosterMending):
+class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, RosterMending, UndoSteps):
     """What has been chosen, what was found, what may be done next.
 
     Attributes
@@ -237,6 +238,9 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
 
     def _next(self, done: list[str], missing: list[str]) -> str:
         checked, plan, result, status = self.checked, self.plan, self.result, self.status
+        if self.undo_open and not self.busy:
+            missing.append("取り消しの残り")
+            return GO_ON
         edited, errors = self.unsaved
         if edited and plan is None:
             missing += ["直した名簿の保存", "計画", "登録", "配付資料", "ログインの確認"]
@@ -359,4 +363,5 @@ class OnboardingPanel(Panel):
         """Unattended: go the whole way and judge; in front of a person: judge what is there."""
         if self.model.unattended:
             return await self.run()
+        await self.model.find_applied()  # an undo that another kernel left open is gone on with
         return self.report()

@@ -21,6 +21,7 @@ from bousai_kit.panels.onboarding_tables import (
     posts_table,
     result_table,
 )
+from bousai_kit.panels.onboarding_undo import UndoFold
 from bousai_kit.panels.view import PanelView, button, field
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class OnboardingView(PanelView):
         self.handing = HandoutsView(model)
         self.pages, self.end, self.files = self.handing.pages, self.handing.end, self.handing.files
         self.given = self.handing.given
-        self.activation = ActivationView(model)
+        self.activation, self.undoing = ActivationView(model), UndoFold(model)
         self.look, self.hurry, self.status = (
             self.activation.look,
             self.activation.hurry,
@@ -111,6 +112,7 @@ class OnboardingView(PanelView):
             self.handing,
             _title("手順 5：ログインを見届ける"),
             self.activation,
+            self.undoing,
         ]
         super().__init__(model, body)
         ipw.link((model, "roster_path"), (self.roster, "value"))
