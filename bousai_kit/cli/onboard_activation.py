@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import Bar, Json, Yes, bench_for_cli, confirm, emit, note, run
+from ._stopping import stop_on_signal
 
 if TYPE_CHECKING:
     from ..onboarding.activation import Status
@@ -94,13 +96,17 @@ def register_activation(onboard: typer.Typer) -> None:
                     question = f"接続先：{bench.settings.profile}\n{count:,} 名に招待メールを送ります。"
                     confirm(question, yes=yes or bench.in_sandbox, word="招待")
                 bar = Bar("招待", count)
-                try:
-                    result = await invite_on(bench, planned, tell=bar.update)
-                finally:
-                    bar.close()
-            document = {**result.as_json(), "others": list(planned.others)}
+                with stop_on_signal() as stop, bar.interrupted("招待メールの送信"):
+                    result = await invite_on(bench, planned, stop=stop, tell=bar.update)
+            document = {
+                **result.as_json(),
+                "others_by": dict(Counter(one["code"] for one in planned.others)),
+                "others": [one for one in planned.others if one["code"] != "logged_in"],
+            }
             emit(document, lambda: _invite_text(planned, result), as_json)
             missed = bool(numbers) and planned.waiting > 0
+            if stop.is_set() and result.left:
+                return 130
             return 1 if result.failed or result.unknown or result.left or missed else 0
 
         run(main)
@@ -109,6 +115,12 @@ def register_activation(onboard: typer.Typer) -> None:
     def reminders(
         roster: Annotated[Path, typer.Argument(metavar="ROSTER", help="名簿（CSV か XLSX）。")],
         out: Annotated[Path, typer.Option(metavar="F.xlsx", help="書き出し先（氏名を含みます）。")],
+        split: Annotated[
+            bool,
+            typer.Option(
+                "--split", help="区・局ごとのファイルも作ります（連絡員に、担当の人だけを渡せます）。"
+            ),
+        ] = False,
         auth: Auth = True,
         as_json: Json = False,
     ) -> None:
@@ -117,17 +129,28 @@ def register_activation(onboard: typer.Typer) -> None:
             raise typer.BadParameter("拡張子を .xlsx にしてください", param_hint="--out")
 
         async def main() -> int:
-            from ..onboarding.reminders import DELETE_IT, write_reminders
+            from ..onboarding.reminders import DELETE_IT, require_empty, split_folder, write_reminders
             from ..roster import read_roster
             from ..steps import status_on
 
+            if split:
+                require_empty(out)
             people = read_roster(roster)
             async with bench_for_cli() as bench:
                 found = await status_on(bench, people, auth=auth)
-            written = write_reminders(people, found, out)
+            written = write_reminders(people, found, out, split=split)
             for sentence in found.notes:
                 note(sentence)
             text = f"{written.path} に {written.people:,} 名（{written.sheets:,} シート）を書き出しました。"
+            if written.nobody:
+                text += (
+                    f"渡す相手が名簿にない {written.nobody:,} 名は、シート「渡す相手なし」にあります。"
+                    "渡す相手を決めてください。"
+                )
+            if written.files:
+                text += (
+                    f"{split_folder(out)} に、区・局ごとのファイルを {len(written.files):,} 個作りました。"
+                )
             text += DELETE_IT if written.people else "いま対応が必要な人はいません。"
             emit(written.as_json(), text, as_json)
             return 0

@@ -130,8 +130,11 @@ def _document(made: ConsoleFiles, files: list[str]) -> dict[str, Any]:
         "passwords": made.method,
         "holds_passwords": made.holds_passwords,
         "confirmed": made.table.confirmed,
+        "already": sum(one.as_it_should_be for one in made.left_out),
         "left_out": [
-            {"row": one.row, "staff_number": one.staff_number, "reason": one.reason} for one in made.left_out
+            {"row": one.row, "staff_number": one.staff_number, "reason": one.reason}
+            for one in made.left_out
+            if not one.as_it_should_be  # those stand in the file that comes with the others
         ],
         "notes": list(made.notes),
     }
@@ -148,5 +151,9 @@ def _text(made: ConsoleFiles, files: list[str]) -> list[str]:
             "【未確認】見出しは画面で確かめていません。取り込む前に、手順のとおり見本と見比べてください。"
         )
     if made.left_out:
-        lines.append(f"ファイルに入れていない人が {len(made.left_out):,} 名います（手順に一覧があります）。")
+        there = sum(one.as_it_should_be for one in made.left_out)
+        said = f"（うち {there:,} 名は、すでに登録されています）" if there else ""
+        lines.append(
+            f"ファイルに入れていない人が {len(made.left_out):,} 名います{said}。一覧は手順にあります。"
+        )
     return lines + [f"【注意】{one}" for one in made.notes]

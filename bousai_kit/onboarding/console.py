@@ -30,6 +30,7 @@ __all__ = ["MEMBERS_PER_FILE", "UNITS_PER_FILE", "ConsoleFile", "ConsoleFiles", 
 MEMBERS_PER_FILE = 100
 UNITS_PER_FILE = 1000
 FREE_UNITS = 100
+THERE = "すでに登録されています。"
 _DEEPEST = 15
 _SYMBOLS = frozenset("!@&()-_+[]{},./ ")
 _TITLES = {"last_name": "姓", "first_name": "名"}
@@ -53,6 +54,11 @@ class LeftOut:
     row: int
     staff_number: str
     reason: str
+
+    @property
+    def as_it_should_be(self) -> bool:
+        """Nobody has to do anything about it."""
+        return self.reason == THERE
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -192,7 +198,7 @@ def _there(changes: Mapping[str, tuple[str, str]]) -> str:
         return "削除から 7 日以内のメンバーです。管理者画面で復元してください。"
     names = "、".join(_LABEL[name] for name in changes if name in _LABEL)
     said = f"名簿と違う項目（{names}）は、管理者画面で直してください。" if names else ""
-    return f"すでに登録されています。{said}"
+    return THERE + said
 
 
 _LABEL = {

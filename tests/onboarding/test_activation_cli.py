@@ -15,9 +15,10 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from bousai_kit.cli import main
+from bousai_kit.errors import InputError
 from bousai_kit.onboarding.activation import Expected, count_status, expected_of
 from bousai_kit.onboarding.facts import Facts
-from bousai_kit.onboarding.reminders import DELETE_IT, NOWHERE, reminder_sheets, write_reminders
+from bousai_kit.onboarding.reminders import DELETE_IT, NOBODY, reminder_sheets, write_reminders
 from bousai_kit.roster import Roster, roster_rows
 from bousai_kit.tables import write_csv
 from tests.onboarding.onlab import bench_at, city
@@ -72,6 +73,7 @@ def test_status_invite_reminders(run: Run, waiting: Roster, tmp_path: Path) -> N
     code, rest, err = run("invite")
     assert (code, rest["sent"]) == (0, 4)
     assert {other["code"] for other in rest["others"]} == {"today", "by_slip"}
+    assert rest["others_by"] == {"today": 1, "by_slip": 1}
     assert "送らない人 1 名：今日はもう招待メールを送りました。" in err
     code, again, _ = run("invite", "--only", f"{number},{waiting.people[-1].staff_number}")
     assert (code, again["sent"], len(again["others"])) == (1, 0, 2)
@@ -114,11 +116,12 @@ def test_the_list_names_whom_to_give_it_to(tmp_path: Path) -> None:
         assert header[:2] == ["区分", "氏名"]
         assert top[0] == "渡す相手"
         assert DELETE_IT in top[7]
+        assert (top[2] == "") == (title == NOBODY)
         body = [row for row in rows if row[0] == "声を掛ける人"]
         for row in body:
             person = people[str(row[2])]
             assert (row[1], row[4]) == (person.name, person.position)
-            assert title == (person.ward or person.bureau or NOWHERE)
+            assert title in (person.ward or person.bureau, NOBODY)
             assert row[6]
             assert row[7]
             assert "onboard" not in row[7]  # a liaison types no commands
@@ -145,7 +148,7 @@ def test_the_list_is_harmless_and_holds_every_group(tmp_path: Path) -> None:
             ward="",
             bureau=name,
             last_name="=1+1",
-            hq_role="",
+            hq_role="連絡員",
             row=n + 2,
         )
         for n, name in enumerate(odd)
@@ -160,4 +163,19 @@ def test_the_list_is_harmless_and_holds_every_group(tmp_path: Path) -> None:
         assert not any(b"<f>" in archive.read(name) for name in archive.namelist())
     found = sheets_of(written.path.read_bytes())
     assert len(found) == len(odd) + 1
-    assert any("連絡員も長も" in str(cell) for rows in found.values() for row in rows for cell in row)
+    assert any("連絡員も長も" in str(cell) for row in found[NOBODY] for cell in row)  # of no bureau
+
+    written = write_reminders(roster, status, tmp_path / "声掛け.xlsx", split=True)
+    assert (written.sheets, written.nobody, len(written.files)) == (len(odd), 1, len(odd))
+    names = [path.name for path in written.files]
+    assert len({name.casefold() for name in names}) == len(odd)
+    assert not any(set(name) & set('<>:"/\\|?*') for name in names)
+    assert {path.parent for path in written.files} == {tmp_path / "声掛け_連絡員別"}
+    for path, person in zip(written.files, roster.people, strict=True):
+        assert path.stat().st_mode & 0o077 == 0
+        text = str(sheets_of(path.read_bytes()))
+        own = {one.staff_number for one in roster.people if one.staff_number in text}
+        assert own == {person.staff_number}
+        assert DELETE_IT not in text  # it speaks of sheets
+    with pytest.raises(InputError, match="すでに"):
+        write_reminders(roster, status, tmp_path / "声掛け.xlsx", split=True)

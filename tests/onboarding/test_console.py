@@ -402,6 +402,7 @@ def test_who_is_there_already_stands_in_no_file(home: Path) -> None:
     assert numbers == [person.staff_number for person in roster.people[6:] if person is not roster.people[7]]
     out = {one.staff_number: one.reason for one in made.left_out}
     assert len(out) == 7
+    assert [sum(one.as_it_should_be for one in files.left_out) for files in (made, nothing)] == [5, 6]
     assert "名）は、管理者画面で直してください" in out[there.staff_number]
     assert (
         "別の人" in out[roster.people[7].staff_number] or "別の職員番号" in out[roster.people[7].staff_number]
