@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import Bar, Json, Yes, bench_for_cli, confirm, emit, note, overrides, run
+from ._stopping import stop_on_signal
 
 if TYPE_CHECKING:
     from ..onboarding.items import Plan
@@ -47,15 +48,14 @@ def register_undo(onboard: typer.Typer) -> None:
                 _ask(bench, made, yes=yes)
                 given |= {"clock": bench.clock}
                 bar = Bar("取り消し", made.calls)
-                try:
+                with stop_on_signal() as stop, bar.interrupted("取り消し"):
+                    given |= {"stop": stop, "tell": bar.update}
                     if yes or bench.in_sandbox:  # nobody looked: what is there now is taken back
-                        result = await undo_apply(apply_id, tell=bar.update, **given)
+                        result = await undo_apply(apply_id, **given)
                     else:
-                        result = await carry_undo(made, tell=bar.update, **given)
-                finally:
-                    bar.close()
+                        result = await carry_undo(made, **given)
             emit(result.as_json(), lambda: _text(result), as_json)
-            return 0 if result.complete else 1
+            return _code(result, stopped=stop.is_set())
 
         run(main)
 
@@ -70,12 +70,11 @@ async def apply_undo(path: Path, *, yes: bool, as_json: bool) -> int:
         check_undo_place(made, home=bench.home, domain_id=bench.domain_id)
         _ask(bench, made, yes=yes)
         bar = Bar("取り消し", made.calls)
-        try:
-            result = await carry_undo(made, clock=bench.clock, tell=bar.update, **_given(bench))
-        finally:
-            bar.close()
+        with stop_on_signal() as stop, bar.interrupted("取り消し"):
+            given = _given(bench) | {"clock": bench.clock, "stop": stop}
+            result = await carry_undo(made, tell=bar.update, **given)
     emit(result.as_apply_json(), lambda: _text(result), as_json)
-    return 0 if result.complete else 1
+    return _code(result, stopped=stop.is_set())
 
 
 def review_undo(path: Path, out: Path, *, as_json: bool) -> int:
@@ -143,6 +142,12 @@ def _write(made: UndoPlan, plan: Plan | None, out: Path, as_json: bool) -> int:
     return 0
 
 
+def _code(result: UndoResult, *, stopped: bool) -> int:
+    if stopped and result.left:
+        return 130
+    return 0 if result.complete else 1
+
+
 def _text(result: UndoResult) -> str:
     lines = [
         f"{result.undone:,} 件を取り消しました（取り消し済み {result.skipped:,} 件、"
@@ -151,6 +156,8 @@ def _text(result: UndoResult) -> str:
     for one in result.failed:
         who = f"職員番号 {one['staff_number']}" if one["staff_number"] else one["step"]
         lines.append(f"  {who}：{one['reason']}")
+    if result.left:
+        lines.append(f"残りは {result.left:,} 件です。")
     if not result.complete:
         lines.append("同じコマンドをもう一度実行すると、残りを続けます。")
     return "\n".join(lines)
