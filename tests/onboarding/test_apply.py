@@ -21,6 +21,7 @@ from bousai_kit.onboarding.passwords import PlanSecret, derive_password
 from bousai_kit.onboarding.plan import PartOfRoster
 from bousai_kit.roster import read_roster
 from bousai_kit.sandbox.faults import Fault, FaultPlan
+from bousai_kit.steps import apply_on
 from bousai_kit.workbench import Workbench
 from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for, tenant_problems, without
 
@@ -61,6 +62,9 @@ def test_applied_twice_is_applied_once(home: Path) -> None:
         assert (second.done, second.created) == (0, 0)
         assert second.skipped == first.done
         assert second.requests <= 6  # it only looked
+        by_hand = await bench.client.groups.get("externalKey:bousai-all")
+        await bench.client.groups.patch(by_hand["groupId"], {"groupExternalKey": None})
+        assert (await plan_for(bench, city())).nothing_to_do  # known by its name, with who is in it
 
     run(home, work)
 
@@ -180,6 +184,30 @@ def test_the_time_left_is_near_the_truth(home: Path) -> None:
         assert first.elapsed_s > 20 < second.elapsed_s
         assert len(told) > 20
         assert all(0.7 <= said / (end - at) <= 1.3 for at, said in told if end - at > 10), told
+
+    run(home, work)
+
+
+def test_while_rooms_wait_for_their_turn_the_bar_says_so_and_for_how_long(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        bench.sandbox.latency_s = 0.05  # type: ignore[union-attr]
+        people = tuple(replace(one, ward=f"{n // 2}区") for n, one in enumerate(city(24, 1).people))
+        plan = await plan_for(bench, replace(city(24, 1), people=people), rooms="always")
+        assert len(plan.rooms) == 12
+        told: list[tuple[float, str]] = []
+        result = await apply_on(
+            bench, plan, tell=lambda done, total, text: told.append((bench.clock.monotonic(), text))
+        )
+        assert result.complete
+        end = bench.clock.monotonic()
+        waiting = [
+            (at, text) for at, text in told if text.startswith("トークルーム 10/12（1 分に 10 個まで。")
+        ]
+        assert len(waiting) > 8  # again and again, though nothing ends meanwhile
+        for at, text in waiting:
+            left = re.search(r"残り約 (\d+) 秒", text)
+            assert abs((float(left[1]) if left else 5.0) - (end - at)) <= 6.0, (text, end - at)
+        assert told[-1][1] == "トークルーム 12/12（1 分に 10 個まで）"
 
     run(home, work)
 
