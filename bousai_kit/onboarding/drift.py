@@ -52,9 +52,12 @@ def check_drift(plan: Plan, view: TenantView, journal: Journal) -> None:
 def find_drift(plan: Plan, view: TenantView, journal: Journal) -> Iterator[str]:
     """What differs from what the plan saw."""
     people = tuple(item.person for item in plan.people)
-    units = tuple(RosterUnit(one.code, one.name, one.parent_code, one.order) for one in plan.units)
+    units = tuple(
+        RosterUnit(one.code, one.name, one.parent_code, one.order, top=one.top) for one in plan.units
+    )
     held = {item.person.staff_number: item.reason for item in plan.of("conflict")}  # nothing is written
-    now = diff(people, units, view, leavers=plan.leavers, held=held)
+    settled = {number for number in (one.staff_number for one in people) if _settled(number, journal)}
+    now = diff(people, units, view, leavers=plan.leavers, held=held, settled=settled)
     for was, found in zip(plan.units, now.units, strict=True):
         if _unit_drifted(was, found, journal):
             yield f"組織 {was.code}"
@@ -93,13 +96,16 @@ def _person_drifted(was: PersonItem, now: PersonItem, journal: Journal) -> bool:
     if (was.action, was.user_id, was.changes) == (now.action, now.user_id, now.changes):
         return False
     number = was.person.staff_number
-    steps = [f"user.{verb}:{number}" for verb in ("create", "restore", "update")]
-    touched = _touched(journal, *steps)
-    if not touched:
+    if _settled(number, journal):
+        return False
+    if not _touched(journal, *(f"user.{verb}:{number}" for verb in ("create", "restore", "update"))):
         return True
-    if journal.done(steps[0]) or journal.done(steps[2]):
-        return False  # nothing more is written
     return not (now.action == "unchanged" or (now.action == "update" and _within(now.changes, was.changes)))
+
+
+def _settled(number: str, journal: Journal) -> bool:
+    """Nothing more is written of this person."""
+    return journal.done(f"user.create:{number}") or journal.done(f"user.update:{number}")
 
 
 def _group_drifted(was: GroupItem, now: GroupItem | None, journal: Journal) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from bousai_kit.onboarding.items import GroupItem, Leaver, PersonItem
-from bousai_kit.onboarding.tenant_view import KIT_GROUPS, Group, TenantView
+from bousai_kit.onboarding.tenant_view import KIT_GROUPS, KIT_NAMES, Group, TenantView
 from bousai_kit.roster import Person
 
 __all__ = ["HEADQUARTERS", "group_key", "plan_groups", "wished_groups"]
@@ -15,6 +16,7 @@ HEADQUARTERS = ("本部長", "副本部長", "本部員", "事務局")
 _KEY_FORBIDDEN = "%\\#/?"
 
 
+@lru_cache(maxsize=1024)
 def group_key(kind: str, name: str = "") -> str:
     """External key of a group: readable, and without what a key may not hold."""
     plain = "".join("_" if letter in _KEY_FORBIDDEN or ord(letter) < 32 else letter for letter in name)[:60]
@@ -28,15 +30,15 @@ def wished_groups(people: Iterable[Person]) -> dict[str, tuple[str, list[Person]
     people = list(people)
     wished: dict[str, tuple[str, list[Person]]] = {}
     if people:
-        wished[group_key("all")] = ("防災_全員", people)
+        wished[group_key("all")] = (f"{KIT_NAMES}全員", people)
     headquarters = [person for person in people if person.hq_role in HEADQUARTERS]
     if headquarters:
-        wished[group_key("hq")] = ("防災_災害対策本部", headquarters)
+        wished[group_key("hq")] = (f"{KIT_NAMES}災害対策本部", headquarters)
     for kind, label, field in (("bureau", "局", "bureau"), ("ward", "区", "ward")):
         for person in people:
             name = str(getattr(person, field))
             if name:
-                entry = wished.setdefault(group_key(kind, name), (f"防災_{label}_{name}"[:100], []))
+                entry = wished.setdefault(group_key(kind, name), (f"{KIT_NAMES}{label}_{name}"[:100], []))
                 entry[1].append(person)
     return wished
 

@@ -129,6 +129,8 @@ class UnitItem:
     ----------
     before : mapping
         Of one that moves: the ``parent`` under which it was (id, "": none) and its ``order`` there.
+    top : bool
+        As `RosterUnit.top`.
     """
 
     action: str
@@ -139,6 +141,7 @@ class UnitItem:
     unit_id: str = ""
     changes: Changes = field(default_factory=dict)
     before: Mapping[str, Any] = field(default_factory=dict)
+    top: bool = False
 
 
 @dataclass(frozen=True, slots=True)

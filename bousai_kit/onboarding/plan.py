@@ -8,7 +8,7 @@ nobody needs it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -167,12 +167,14 @@ def diff(
     leavers: str = "keep",
     with_rooms: bool = False,
     held: Mapping[str, str] = MappingProxyType({}),
+    settled: Container[str] = (),
 ) -> Plan:
     """What `people` and `units` ask of the tenant, without id, counts of calls and guards.
 
-    Whoever is `held` (staff number → why) is a conflict, whatever the tenant says.
+    Whoever is `held` (staff number → why) is a conflict, whatever the tenant says; what would be changed of
+    whoever is `settled` (staff number) is not asked.
     """
-    differ = _Differ(people, units, view, held)
+    differ = _Differ(people, units, view, held, settled)
     unit_items = tuple(differ.unit(unit) for unit in units)
     items = tuple(differ.person(person) for person in people)
     leaving = find_leavers(items, people, view, leavers=leavers, unit_ids=differ.unit_ids)
@@ -208,8 +210,10 @@ class _Differ:
         units: tuple[RosterUnit, ...],
         view: TenantView,
         held: Mapping[str, str],
+        settled: Container[str],
     ) -> None:
         self.people, self.units, self.view, self.held = people, units, view, held
+        self.settled = settled
         self.codes = {unit.code: unit for unit in units}
         self.unit_ids: dict[str, str] = {}
         for unit in units:
@@ -222,14 +226,18 @@ class _Differ:
 
     def unit(self, unit: RosterUnit) -> UnitItem:
         found = self.view.unit_by_code(unit.code, unit.name)
-        base = UnitItem("create", unit.code, unit.name, unit.parent_code, max(1, unit.order))
+        order = max(1, unit.order)
+        base = UnitItem("create", unit.code, unit.name, unit.parent_code, order, top=unit.top)
         if found is None:
             return base
         changes = {}
         if found.name != unit.name and unit.name != unit.code:  # a code in place of a name renames nothing
             changes["name"] = (found.name, unit.name)
         parent = self.unit_ids.get(unit.parent_code, "")
-        if unit.parent_code and (not parent or parent != found.parent_id):
+        moves = (
+            (not parent or parent != found.parent_id) if unit.parent_code else unit.top and found.parent_id
+        )
+        if moves:
             changes["parent"] = (self._unit_name(found.parent_id), self._code_name(unit.parent_code))
         action = "update" if changes else "unchanged"
         before = {"parent": found.parent_id, "order": found.order} if "parent" in changes else {}
@@ -262,6 +270,12 @@ class _Differ:
         if by_key is not None and by_login is not None and by_key is not by_login:
             return self._conflict(person, "ログインIDを、別の職員番号のメンバーが使っています。")
         if by_key is None and not self._same_person(member, person):
+            if member.key and member.staff_number == person.staff_number:
+                return self._conflict(
+                    person,
+                    "同じログインIDと職員番号のメンバーの External Key が、職員番号と違います。"
+                    "管理画面で External Key を職員番号にするか、空にしてください。",
+                )
             return self._conflict(
                 person,
                 "同じログインIDで、職員番号の違うメンバーがいます。番号が変わった同じ人なら、名簿の番号を"
@@ -269,11 +283,18 @@ class _Differ:
                 if self._same_name(member, person)
                 else "同じログインIDの、別の人のメンバーがいます。",
             )
+        if by_key is not None and self._stranger(by_key, person):
+            return self._conflict(
+                person,
+                "同じ職員番号のメンバーは、姓も名もログインIDも違う人です。番号を使い回したのなら、管理画面で"
+                "前の人の External Key と社員番号を消してください。同じ人なら、管理画面で氏名かログインIDを"
+                "名簿に合わせてください。",
+            )
         if member.administrator and member.login_id.casefold() != person.login_id.casefold():
             return self._conflict(
                 person, "管理者のログインIDは変更できません（管理画面で変更してください）。"
             )
-        changes = self._changes(member, person)
+        changes = {} if person.staff_number in self.settled else self._changes(member, person)
         if not changes:
             remark = "一時停止中です（解除は管理画面で行ってください）。" if member.suspended else ""
             return PersonItem("unchanged", person, member.user_id, reason=remark)
@@ -298,6 +319,15 @@ class _Differ:
         if member.staff_number:
             return member.staff_number == person.staff_number
         return _Differ._same_name(member, person)
+
+    @staticmethod
+    def _stranger(member: Member, person: Person) -> bool:
+        """Nothing but the number is alike: it has perhaps been given to somebody else."""
+        return (
+            member.login_id.casefold() != person.login_id.casefold()
+            and key(member.last_name) != key(person.last_name)
+            and key(member.first_name) != key(person.first_name)
+        )
 
     @staticmethod
     def _same_name(member: Member, person: Person) -> bool:

@@ -43,7 +43,8 @@ def notes_of_diff(
             f"{conflicts:,} 名は、同じログインIDか職員番号のメンバーがすでにいるため登録しません"
             "（理由は一人ずつ示します）。"
         )
-    suspended = sum(bool(item.reason) for item in items if item.action == "unchanged")
+    members = (view.member_by_id(item.user_id) for item in items if item.action != "conflict")
+    suspended = sum(member is not None and member.suspended for member in members)
     if suspended:
         notes.append(f"名簿の {suspended:,} 名は一時停止中です。解除は管理画面で行ってください。")
     if any("login_id" in item.changes for item in items):
@@ -95,9 +96,14 @@ def notes_of_plan(plan: Plan, view: TenantView) -> list[str]:
             f"作り直すか退出するトークルームにいる {dropped:,} 名は、名簿になく一時停止もしないため、"
             "新しいルームに入りません。名簿に漏れがないか確かめてください。"
         )
+    if plan.suspend:
+        said.append(
+            f"一時停止する {len(plan.suspend):,} 名に副管理者がいないか、管理画面で確かめてください"
+            "（最高管理者のほかは、API では見分けられません）。"
+        )
     doubts = len(deputies_in_doubt(plan))
     if doubts:
-        said.append(f"代理対象の人が動くため、{doubts:,} 名の代理順位を確かめてください。")
+        said.append(f"代理する人か代理対象の人が動くため、{doubts:,} 名の代理順位を確かめてください。")
     return said
 
 

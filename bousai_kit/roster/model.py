@@ -76,7 +76,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class RosterUnit:
-    """One unit: its code is the external key; ``parent_code`` "" is the top."""
+    """One unit: its code is the external key; ``parent_code`` "" is the top for a new one.
+
+    Attributes
+    ----------
+    top : bool
+        It belongs at the top also where it stands elsewhere: the organisation file says so of it, by naming
+        the parents of others.
+    """
 
     code: str
     name: str
@@ -84,6 +91,7 @@ class RosterUnit:
     order: int = 1
     ward: str = ""
     bureau: str = ""
+    top: bool = False
 
 
 @dataclass(frozen=True, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bousai_kit.errors import Issue
 from bousai_kit.roster.columns import UNITS, key
@@ -46,6 +46,8 @@ def units_of_table(table: Table, places: dict[str, int], report: Report) -> Unit
         order = _order(row, value["order"], number, report)
         rows[code] = row
         units[code] = RosterUnit(code, name, value["parent_code"], order, value["ward"], value["bureau"])
+    if any(unit.parent_code for unit in units.values()):
+        units = {code: replace(unit, top=not unit.parent_code) for code, unit in units.items()}
     ordered = _parents_first(units, rows, report)
     _same_names(ordered, rows, report)
     return UnitFile(ordered, tuple(sorted(report.issues, key=lambda issue: issue.row)))

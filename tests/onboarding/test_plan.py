@@ -129,6 +129,24 @@ def test_somebody_made_by_hand_is_recognised_and_a_stranger_is_a_conflict() -> N
     assert taken.action == "conflict"
 
 
+def test_a_number_that_somebody_else_has_now_takes_no_account_over() -> None:
+    new = {"last_name": "別姓", "first_name": "花子", "login_id": "hanako@city"}
+    item = only(person(**new), member())
+    assert item.action == "conflict"
+    assert "使い回し" in item.reason
+    for same in new:  # one thing alike: married, a name put right, another login id
+        assert only(person(**{name: new[name] for name in new if name != same}), member()).action == "update"
+    rekeyed = only(person(), member(key="SSO-1"))
+    assert rekeyed.action == "conflict"
+    assert "External Key" in rekeyed.reason
+
+
+def test_who_is_suspended_is_counted_whatever_changes() -> None:
+    plan = build_plan(roster(person(1), person(2, position="係長")), crowd(2, suspended=True))
+    assert [item.action for item in plan.people] == ["unchanged", "update"]
+    assert "名簿の 2 名は一時停止中です。解除は管理画面で行ってください。" in plan.notes
+
+
 def test_who_was_deleted_comes_back() -> None:
     assert only(person(), member(deleted=True)).changes == {"state": ("削除済み（7 日以内）", "復元")}
 
@@ -157,6 +175,8 @@ def test_units_by_key_then_by_their_only_name() -> None:
     assert moved.units[1].changes == {"parent": ("", "第一課（A1）")}
     flat = roster(person(), units=(RosterUnit("A1", "A1"), RosterUnit("A2", "第二課")))
     assert [unit.action for unit in build_plan(flat, view()).units] == ["unchanged", "unchanged"]
+    at_top = roster(person(), units=(RosterUnit("A1", "第一課"), RosterUnit("A2", "第二課", top=True)))
+    assert build_plan(at_top, view()).units[1].changes == {"parent": ("第一課（A1）", "")}
 
 
 # -- leavers ------------------------------------------------------------------------------------------
@@ -230,6 +250,7 @@ def test_more_leavers_than_ten_or_one_in_twenty_need_a_number(
             build_plan(wanted, tenant, leavers="suspend", max_leavers=leaving - 1)
     plan = build_plan(wanted, tenant, leavers="suspend", max_leavers=leaving if refused else None)
     assert len(plan.suspend) == leaving
+    assert any("副管理者" in note for note in plan.notes) is bool(leaving)
 
 
 def test_pending_suspended_and_claimed_members_are_not_suspended() -> None:

@@ -339,8 +339,8 @@ def test_units_of_a_file_come_parents_first(tmp_path: Path, make: Make) -> None:
     path = units(tmp_path, "A1,甲 総務課,A,3,,甲局", "A,甲局,,2,,甲局", "N,北区役所,,１,北区,")
     roster = make({"orgunit_code": "A1"}, orgunits=path)
     assert roster.units == (
-        RosterUnit("A", "甲局", "", 2, "", "甲局"),
-        RosterUnit("N", "北区役所", "", 1, "北区", ""),
+        RosterUnit("A", "甲局", "", 2, "", "甲局", top=True),
+        RosterUnit("N", "北区役所", "", 1, "北区", "", top=True),
         RosterUnit("A1", "甲 総務課", "A", 3, "", "甲局"),
     )
     assert roster.issues == ()
