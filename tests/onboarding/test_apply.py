@@ -20,6 +20,7 @@ from bousai_kit.onboarding.drift import TenantDrifted
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
 from bousai_kit.onboarding.plan import PartOfRoster
 from bousai_kit.roster import read_roster
+from bousai_kit.sandbox.directory_state import find_user, first_login
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.steps import apply_on
 from bousai_kit.workbench import Workbench
@@ -287,6 +288,17 @@ def test_a_tenant_that_changed_in_what_matters_is_refused(home: Path) -> None:
         assert "改姓" not in refused.value.sentence()
         assert refused.value.exit_code == 3
         assert bench.client.stats.requests - before <= 6  # nothing but reading
+        assert bench.sandbox is not None
+        found = find_user(bench.sandbox.tenant, roster.people[5].login_id)
+        assert found is not None
+        leaver = str(found["userId"])
+        first_login(bench.sandbox, leaver)
+        rest = without(roster, roster.people[5].staff_number)
+        plan = await plan_for(bench, rest, leavers="suspend", max_leavers=1)
+        assert [one.user_id for one in plan.suspend] == [leaver]
+        await bench.client.users.suspend(leaver)  # by hand
+        with pytest.raises(TenantDrifted, match=leaver):
+            await apply(bench, plan)
 
     run(home, work)
 

@@ -40,6 +40,7 @@ def test_passwords_differ_by_person_plan_and_secret() -> None:
         "aaa2#Bcdfghj",
         "abc2#Bdfhjkm",
         "cba2#Bdfhjkm",
+        "aBc2#Bdfhjkm",
         "Abdfhjkmprt2",
         "2bdfhj#kmprT",
         "Bdfhjkm789#p",
