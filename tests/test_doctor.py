@@ -416,7 +416,32 @@ def test_secrets_that_wait_are_counted(tmp_path: Path) -> None:
         async with await open_workbench(settings=isolated_settings(tmp_path)) as bench:
             found = await examine(bench)
             assert found.ok
-            assert "1 件残っています" in found.render_text()
+            assert (
+                "注意　  初期パスワード：初期パスワードの元になる秘密が 1 件残っています"
+                in found.render_text()
+            )
             assert "--destroy" in found.render_text()
+            assert found.next_step == "すべて使えます（注意 1 件）。"
+
+    asyncio.run(main())
+
+
+def test_files_with_names_that_have_lain_for_a_month_are_named(tmp_path: Path) -> None:
+    old, new = tmp_path / "uploads" / "drafts" / "ab" / "1.json", tmp_path / "uploads" / "名簿.csv"
+    old.parent.mkdir(parents=True)
+    for path, days in ((old, 40.5), (new, 29.0)):
+        path.write_text("x")
+        at = path.stat().st_mtime - days * 86400
+        os.utime(path, (at, at))
+
+    async def main() -> None:
+        async with await open_workbench(settings=isolated_settings(tmp_path)) as bench:
+            (home,) = (check for check in (await examine(bench)).checks if check.name == "home")
+            assert home.ok
+            assert "氏名の入った名簿、下書き、一覧が 1 個" in home.detail
+            assert "40 日前" in home.detail
+            assert str(old) in home.detail
+            assert str(new) not in home.detail
+            assert "削除" in home.hint
 
     asyncio.run(main())

@@ -56,13 +56,19 @@ class Check:
     detail : str
         What was seen (Japanese).
     hint : str
-        What to do (Japanese); empty when all is well.
+        What to do (Japanese); empty when all is well. With `ok`: nothing stands in the way, and yet something
+        is to be done some day.
     """
 
     name: str
     ok: bool
     detail: str
     hint: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """正常, 注意 or 要対応."""
+        return "要対応" if not self.ok else "注意" if self.hint else "正常"
 
     @property
     def label(self) -> str:
@@ -102,7 +108,8 @@ class Examination:
         """One sentence: what to do now."""
         for check in self.wrong or self.unseen:
             return f"次にすること（{check.label}）：{check.hint}"
-        return "すべて正常です。"
+        noted = sum(check.verdict == "注意" for check in self.checks)
+        return f"すべて使えます（注意 {noted} 件）。" if noted else "すべて正常です。"
 
     def as_json(self) -> dict[str, object]:
         """``doctor --json``."""
@@ -121,7 +128,7 @@ class Examination:
         for check in self.checks:
             if check.unseen:
                 continue
-            lines.append(f"{'正常  ' if check.ok else '要対応'}  {check.label}：{check.detail}")
+            lines.append(f"{check.verdict:\u3000<3}  {check.label}：{check.detail}")
             if check.hint:
                 lines.append(f"        → {check.hint}")
         if self.unseen:

@@ -13,9 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bousai_kit.clock import in_thread
+from bousai_kit.clock import SystemClock, in_thread
 from bousai_kit.doctor.checks import Trouble
 from bousai_kit.errors import LedgerCorrupt, LedgerError
+from bousai_kit.onboarding.leftovers import KEPT_FOR, old_files_with_names
 from bousai_kit.settings import Settings, read_private_key
 from bousai_kit.settings.font import font_file
 
@@ -72,30 +73,31 @@ class Here:
             raise LedgerCorrupt(f"台帳の連鎖が途切れています（{len(found.broken)} か所）。")
         return f"記録 {found.events} 件、改ざんは見つかりません。"
 
-    async def secrets(self) -> str:
+    async def secrets(self) -> str | tuple[str, str]:
         from bousai_kit.onboarding.slips import handout_files, waiting_secrets
 
         bench = self.bench
         waiting = await waiting_secrets(bench.ledger, bench.home, now=bench.clock.now())
         files = handout_files(bench.home)
-        said = []
+        said, todo = [], []
         if waiting:
             days = [one.age.days for one in waiting if one.age is not None]
             oldest = f"（最も古いものは {max(days):,} 日前）" if days else ""
-            said.append(
-                f"初期パスワードの元になる秘密が {len(waiting)} 件残っています{oldest}。配付が済んだら "
-                "`bousai onboard handouts PLAN.json --destroy` で破棄してください。"
+            said.append(f"初期パスワードの元になる秘密が {len(waiting)} 件残っています{oldest}。")
+            todo.append(
+                "配付が済んだら、秘密を `bousai onboard handouts PLAN.json --destroy` で破棄してください。"
             )
         if files:
             shown = "、".join(str(path) for path in files[:3])
             more = f" ほか {len(files) - 3:,} 個" if len(files) > 3 else ""
-            said.append(
-                f"初期パスワードの載った配付資料が残っています（{shown}{more}）。"
-                "配付が済んだら削除してください（--destroy に --delete-files を付けると一緒に削除します）。"
+            said.append(f"初期パスワードの載った配付資料が残っています（{shown}{more}）。")
+            todo.append(
+                "配付が済んだら、配付資料を削除してください"
+                "（--destroy に --delete-files を付けると一緒に削除します）。"
             )
-        return "".join(said) or "残っている初期パスワードの秘密はありません。"
+        return ("".join(said), "".join(todo)) if said else "残っている初期パスワードの秘密はありません。"
 
-    async def home(self) -> str:
+    async def home(self) -> str | tuple[str, str]:
         return await in_thread(self.bench.clock, functools.partial(_home, self.bench.settings))
 
     async def font(self) -> str:
@@ -117,7 +119,7 @@ class Here:
         )
 
 
-def _home(settings: Settings) -> str:
+def _home(settings: Settings) -> str | tuple[str, str]:
     folder = settings.home
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -135,7 +137,16 @@ def _home(settings: Settings) -> str:
         ) from None
     if free < LEAST_FREE_BYTES:
         raise _full(folder, free)
-    return f"{folder} に書き込めます（空き {free / (1 << 30):,.1f} GB）。"
+    said = f"{folder} に書き込めます（空き {free / (1 << 30):,.1f} GB）。"
+    old = old_files_with_names(folder, now=SystemClock().now())
+    if not old:
+        return said
+    shown = "、".join(str(path) for path, _ in old[:3]) + (f" ほか {len(old) - 3:,} 個" if old[3:] else "")
+    return (
+        f"{said}氏名の入った名簿、下書き、一覧が {len(old):,} 個、{KEPT_FOR.days} 日以上前から残っています"
+        f"（最も古いものは {old[0][1].days:,} 日前：{shown}）。",
+        "もう使わないファイルは削除してください。",
+    )
 
 
 def _full(folder: Path, free: int) -> Trouble:

@@ -142,14 +142,18 @@ class _Round:
         self._done: dict[str, Check] = {}
         self._roots: dict[str, str] = {}  # a check that failed -> where that began
 
-    async def check(self, name: str, work: Callable[[], Awaitable[str]], *needs: str) -> None:
+    async def check(
+        self, name: str, work: Callable[[], Awaitable[str | tuple[str, str]]], *needs: str
+    ) -> None:
         """Make a check, unless one that it needs has failed."""
         for need in needs:
             if need in self._roots:
                 self.wait(name, self._roots[need])
                 return
         try:
-            self._done[name] = Check(name, True, self._clean(await work()))
+            seen = await work()
+            detail, todo = (seen, "") if isinstance(seen, str) else seen
+            self._done[name] = Check(name, True, self._clean(detail), self._clean(todo))
             return
         except BousaiKitError as error:
             said, hint = _parted(error)

@@ -140,7 +140,9 @@ def _named_profile() -> str:
 
 def _table(caption: str, checks: Sequence[Check], *, mended: bool = True) -> str:
     header = ("項目", "内容", "直し方") if mended else ("項目", "結果", "内容")
-    rows = [(c.label, c.detail, c.hint) if mended else (c.label, "正常", c.detail) for c in checks]
+    rows = [
+        (c.label, c.detail, c.hint) if mended else (c.label, c.verdict, c.detail + c.hint) for c in checks
+    ]
     return table_html(caption, header, rows)
 
 
