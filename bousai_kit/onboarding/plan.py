@@ -221,6 +221,7 @@ class _Differ:
             self.unit_ids[unit.code] = found.unit_id if found is not None else ""
         self.code_of = {unit_id: code for code, unit_id in self.unit_ids.items() if unit_id}
         self.titles = {kind: plan_titles(kind, people, view.titles(kind)) for kind in KINDS}
+        self.kinds = [kind for kind in KINDS if self.titles[kind]]
 
     # -- org units ----------------------------------------------------------------------------------
 
@@ -353,9 +354,9 @@ class _Differ:
         moves = not wanted_unit or wanted_unit != unit_id
         if moves:
             changes["orgunit"] = (self._unit_name(unit_id), self._code_name(person.orgunit_code))
-        for kind in KINDS:
+        for kind in self.kinds:
             held = member.title_id(kind, self.view.domain_id)
-            if self.titles[kind] and not self.view.is_title(kind, held, kind.of(person)):
+            if not self.view.is_title(kind, held, kind.of(person)):
                 changes[kind.field] = (self.view.title_name(kind, held), kind.of(person))
         return changes
 

@@ -96,7 +96,14 @@ def by_name(entries: Iterable[N]) -> Callable[[str], N | None]:
     for one in sorted(entries, key=lambda one: (one.order, one.id)):
         exact.setdefault(one.name, one)
         alike.setdefault(key(one.name), one)
-    return lambda name: exact.get(name) or alike.get(key(name))
+
+    def find(name: str) -> N | None:
+        found = exact.get(name) or alike.get(key(name))
+        if found is not None:
+            exact[name] = found  # thousands of rows name the same few
+        return found
+
+    return find
 
 
 def plan_titles(kind: Kind, people: Iterable[Person], there: Sequence[Title] | None) -> tuple[Any, ...]:
