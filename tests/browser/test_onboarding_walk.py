@@ -14,6 +14,7 @@ from tests.browser.test_doctor import admin
 from tests.browser.test_grid import compose
 from tests.browser.test_grid import opened as on_table
 from tests.browser.test_notebooks import moved, next_step, until_next
+from tests.onboarding.papers import read_page
 
 HEADER = (
     "職員番号,姓,名,姓カナ,名カナ,ログインID,所属コード,所属名,役職,"
@@ -55,7 +56,7 @@ def look_at(pdf: Path) -> None:
     from pypdf import PdfReader
 
     reader = PdfReader(pdf)
-    text = "".join(page.extract_text() for page in reader.pages)
+    text = "".join(read_page(page) for page in reader.pages)
     assert all(f"walk{n:02d}@city-demo" in text for n in range(1, len(PEOPLE) + 1))
     draw = shutil.which("pdftoppm")
     if SHOTS and draw:

@@ -23,6 +23,7 @@ from bousai_kit.onboarding import handouts as module
 from bousai_kit.onboarding.handout_pdf import Slip, render_pdf, without_glyph
 from bousai_kit.onboarding.handout_words import load_text, write_template
 from bousai_kit.onboarding.handouts import write_handouts
+from tests.onboarding.papers import read_page
 
 PEOPLE = (
     ("試験 一郎", "kunren001@osaka-kunren", "iOS"),
@@ -56,12 +57,12 @@ def test_a_page_a_person_in_a5_with_name_id_password_and_their_device() -> None:
     for page, slip in zip(pages, slips(), strict=True):
         width, height = (float(v) / 72 * 25.4 for v in (page.mediabox.width, page.mediabox.height))
         assert (round(width), round(height)) == (148, 210)
-        said = compact(page.extract_text())
+        said = compact(read_page(page))
         for part in (slip.name, slip.login_id, slip.password, slip.key):
             assert compact(part) in said
-    assert "AppStore" in compact(pages[0].extract_text())
-    assert "GooglePlay" in compact(pages[1].extract_text())
-    assert "AppStore" not in compact(pages[2].extract_text())
+    assert "AppStore" in compact(read_page(pages[0]))
+    assert "GooglePlay" in compact(read_page(pages[1]))
+    assert "AppStore" not in compact(read_page(pages[2]))
 
 
 def test_fonts_are_embedded_and_rare_kanji_have_glyphs() -> None:
@@ -70,7 +71,7 @@ def test_fonts_are_embedded_and_rare_kanji_have_glyphs() -> None:
         for font in page["/Resources"]["/Font"].values():
             descriptor = font.get_object()["/DescendantFonts"][0].get_object()["/FontDescriptor"].get_object()
             assert {"/FontFile2", "/FontFile3"} & set(descriptor)
-    assert "𠮷" in reader.pages[1].extract_text()
+    assert "𠮷" in read_page(reader.pages[1])
 
 
 def test_a_letter_that_the_font_lacks_is_named_and_no_selector_blank_or_mark() -> None:
@@ -107,8 +108,11 @@ def test_single_pages_in_a_zip_locked_by_a_passphrase(tmp_path: Path) -> None:
     with pytest.raises(FileNotDecryptedError):
         _ = locked.pages[0]
     assert locked.decrypt("合言葉 1")
-    assert PEOPLE[1][1] in compact(locked.pages[0].extract_text())
+    assert PEOPLE[1][1] in compact(read_page(locked.pages[0]))
     assert seen[-1] == (3, 3)
+    whole = write_handouts(slips(), tmp_path, text=load_text(), passphrase="合言葉 1").files[0]
+    for reader in (locked, PdfReader(io.BytesIO(whole.read_bytes()))):
+        assert reader.trailer["/Encrypt"]["/R"] == 6, "AES-256"
 
 
 def test_file_names_of_single_pages_cannot_leave_the_zip(tmp_path: Path) -> None:
@@ -121,7 +125,7 @@ def test_file_names_of_single_pages_cannot_leave_the_zip(tmp_path: Path) -> None
 
 def test_text_of_people_is_never_taken_for_markup() -> None:
     hostile = Slip(key="1", name='#panic("x") *太* \\ $x$ [', login_id="a_b*c@d", password="#let x = 1")
-    said = compact(PdfReader(io.BytesIO(render_pdf([hostile], text=load_text()))).pages[0].extract_text())
+    said = compact(read_page(PdfReader(io.BytesIO(render_pdf([hostile], text=load_text()))).pages[0]))
     assert '#panic("x")*太*\\$x$[' in said
     assert "#letx=1" in said
 
@@ -154,7 +158,7 @@ def test_a_face_in_which_nothing_looks_like_something_else_and_marks_below() -> 
     page = PdfReader(io.BytesIO(render_pdf(slips(1), text=load_text()))).pages[0]
     fonts = {str(font.get_object()["/BaseFont"]) for font in page["/Resources"]["/Font"].values()}
     assert any("DejaVuSansMono" in one for one in fonts)
-    said = compact(page.extract_text())
+    said = compact(read_page(page))
     password = slips(1)[0].password
     marks = "".join(
         "数" if one.isdigit() else "記" if not one.isalpha() else "大" if one.isupper() else "小"
@@ -166,7 +170,7 @@ def test_a_face_in_which_nothing_looks_like_something_else_and_marks_below() -> 
 
 def test_every_page_says_what_the_employer_sees_and_whom_to_call() -> None:
     for page in PdfReader(io.BytesIO(render_pdf(slips(), text=load_text()))).pages:
-        said = compact(page.extract_text())
+        said = compact(read_page(page))
         for part in ("市が確認できるもの", "市から見えないもの", "位置", "ヘルプデスク", "裁断"):
             assert part in said
 
@@ -174,7 +178,7 @@ def test_every_page_says_what_the_employer_sees_and_whom_to_call() -> None:
 def test_a_spent_password_is_said_to_be_spent() -> None:
     for one in slips(3):
         page = PdfReader(io.BytesIO(render_pdf([replace(one, spent=True)], text=load_text()))).pages[0]
-        said = compact(page.extract_text())
+        said = compact(read_page(page))
         assert "初期パスワードはもう使えません" in said
         assert one.password not in said
         assert "初期パスワードを入れ" not in said
@@ -182,7 +186,7 @@ def test_a_spent_password_is_said_to_be_spent() -> None:
         assert "招待メール" not in said
         assert compact(one.login_id) in said
     assert "もう使えません" not in compact(
-        PdfReader(io.BytesIO(render_pdf(slips(1), text=load_text()))).pages[0].extract_text()
+        read_page(PdfReader(io.BytesIO(render_pdf(slips(1), text=load_text()))).pages[0])
     )
 
 
@@ -190,7 +194,7 @@ def test_whoever_is_invited_reads_of_the_mail_and_of_no_initial_password() -> No
     for one in slips(3):
         invited = replace(one, password="")
         page = PdfReader(io.BytesIO(render_pdf([invited], text=load_text()))).pages[0]
-        said = compact(page.extract_text())
+        said = compact(read_page(page))
         assert "招待メール" in said
         assert "初期パスワード" not in said
 
@@ -202,7 +206,7 @@ def test_receipt_lists_name_people_and_no_password(tmp_path: Path) -> None:
     ]
     made = write_handouts(people, tmp_path, text=load_text(), covers=True)
     assert (made.pages, made.covers) == (20, 3)  # 4 units of one ward on two pages, one of the other
-    pages = [compact(page.extract_text()) for page in PdfReader(made.files[0]).pages]
+    pages = [compact(read_page(page)) for page in PdfReader(made.files[0]).pages]
     lists = [place for place, page in enumerate(pages) if "受領簿" in page]
     assert lists == [0, 1, 19]
     first, second, other = (pages[place] for place in lists)
@@ -226,7 +230,7 @@ def test_a_single_page_holds_its_own_text_alone(tmp_path: Path) -> None:
         names = archive.namelist()
         assert names == ["list_001_0001.pdf", *(f"handout_K{n:04d}.pdf" for n in range(3))]
         for number, slip in enumerate(slips(3)):
-            said = compact(PdfReader(io.BytesIO(archive.read(names[number + 1]))).pages[0].extract_text())
+            said = compact(read_page(PdfReader(io.BytesIO(archive.read(names[number + 1]))).pages[0]))
             assert slip.login_id in said
             assert not any(one.login_id in said or one.key in said for one in slips(3) if one != slip)
 
@@ -250,7 +254,7 @@ def test_many_come_in_parts_made_by_processes_of_their_own(
         assert not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
         locked = PdfReader(path)
         assert locked.decrypt("aikotoba-1234")
-        found += [compact(page.extract_text()) for page in locked.pages]
+        found += [compact(read_page(page)) for page in locked.pages]
     assert len(found) == 11
     assert all(one.password in page for one, page in zip(people, found, strict=True))
 
@@ -305,6 +309,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from tests.onboarding.test_handouts import load_text, slips, write_handouts
+from tests.onboarding.papers import read_page
 
 def stay(_):
     print("writing", flush=True)
@@ -393,9 +398,7 @@ def test_what_is_wrong_is_said_with_line_and_key(tmp_path: Path, old: str, new: 
 def test_words_of_a_city_are_never_taken_for_markup(tmp_path: Path) -> None:
     hostile = '#image("/etc/passwd") *太* $x$ \\ #panic("x")'
     edited(tmp_path, "purpose: 災害時の連絡と安否確認に使います。", "purpose: '" + hostile + "' #")
-    said = compact(
-        PdfReader(io.BytesIO(render_pdf(slips(1), text=load_text(tmp_path)))).pages[0].extract_text()
-    )
+    said = compact(read_page(PdfReader(io.BytesIO(render_pdf(slips(1), text=load_text(tmp_path)))).pages[0]))
     assert compact(hostile) in said
 
 

@@ -17,6 +17,7 @@ from bousai_kit.cli import main
 from bousai_kit.roster import roster_rows
 from bousai_kit.tables import write_csv
 from tests.onboarding.onlab import city
+from tests.onboarding.papers import read_page
 
 Run = Callable[..., tuple[int, Any, str]]
 
@@ -52,7 +53,7 @@ def text_of(path: str, passphrase: str = "") -> list[str]:
     reader = PdfReader(path)
     if passphrase:
         assert reader.decrypt(passphrase)
-    return ["".join(page.extract_text().split()) for page in reader.pages]
+    return ["".join(read_page(page).split()) for page in reader.pages]
 
 
 def test_paper_from_the_plan_to_the_end(run: Run, roster: str, home: Path, tmp_path: Path) -> None:

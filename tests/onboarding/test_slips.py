@@ -22,6 +22,7 @@ from bousai_kit.sandbox.directory_state import first_login
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.workbench import Workbench
 from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for, without
+from tests.onboarding.papers import read_page
 
 
 def run(home: Path, work: Any) -> Any:
@@ -50,7 +51,7 @@ def test_a_page_for_everybody_who_got_an_account(home: Path, tmp_path: Path) -> 
         assert written.not_created == 1
         (path,) = written.handouts.files
         assert os.stat(path).st_mode & 0o077 == 0
-        pages = [page.extract_text() for page in PdfReader(path).pages]
+        pages = [read_page(page) for page in PdfReader(path).pages]
         assert len(pages) == 11
         person = plan.people[0].person
         secret = PlanSecret(bench.home, plan.plan_id).read()
@@ -155,7 +156,7 @@ def test_a_plan_that_a_later_one_has_replaced_lets_its_secret_go(home: Path, tmp
 def pages_of(path: Path) -> list[str]:
     from pypdf import PdfReader
 
-    return ["".join(page.extract_text().split()) for page in PdfReader(path).pages]
+    return ["".join(read_page(page).split()) for page in PdfReader(path).pages]
 
 
 async def members_of(bench: Workbench) -> list[Any]:
