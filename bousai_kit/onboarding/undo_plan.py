@@ -332,14 +332,19 @@ def _unit_changed(unit: UnitItem, there: Unit, view: TenantView, undo: UndoPlan)
 def _titles(kind: Kind, plan: Plan, view: TenantView, made: _Made, undo: UndoPlan, kept: set[str]) -> None:
     for one in getattr(plan, kind.plural):
         state = made.may_have(kind.step(one.name))
-        there = view.title(kind, one.name)
-        if there is None or state is None:
+        if state is None:
             continue
-        if not made.is_it(state, there.id):
-            undo.cannot(f"{kind.label} {one.name}", _ANEW)
+        who, there = f"{kind.label} {one.name}", view.title(kind, one.name)
+        if view.titles(kind) is None:
+            undo.cannot(who, f"その後に{kind.label}の機能が無効にされ、見えないため、そのままにします。")
+        elif there is None and view.title_name(kind, state.id):
+            undo.cannot(who, _SINCE)
+        elif there is None:
+            continue
+        elif not made.is_it(state, there.id):
+            undo.cannot(who, _ANEW)
         elif there.id in kept:
-            reason = f"取り消し後もこの{kind.label}の人が残るため、削除しません。"
-            undo.cannot(f"{kind.label} {one.name}", reason)
+            undo.cannot(who, f"取り消し後もこの{kind.label}の人が残るため、削除しません。")
         else:
             getattr(undo, kind.plural).append(there.id)
             undo.labels[there.id] = one.name

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bousai_kit.onboarding import build_plan, load_plan, save_plan, undo_apply
+from bousai_kit.onboarding import build_plan, load_plan, plan_undo, save_plan, undo_apply
 from bousai_kit.onboarding.bodies import build_update
 from bousai_kit.onboarding.drift import TenantDrifted
 from bousai_kit.onboarding.items import LevelItem
@@ -281,5 +281,24 @@ def test_a_level_whose_creation_is_unknown_is_settled_by_its_name(home: Path, *,
         assert levels_of(bench) == ["部長級", "", "", "", "", "7級"]
         assert (await undo(bench, plan.plan_id)).failed == ()
         assert not bench.sandbox.tenant.table("levels")
+
+    run(home, work)
+
+
+def test_what_was_renamed_or_is_hidden_since_is_left_and_named(home: Path) -> None:
+    async def work(bench: Any) -> None:
+        plan = await plan_for(bench, graded("部長級", "", "", "", "", "7級"))
+        assert (await apply(bench, plan)).complete
+        levels = {row["levelName"]: level for level, row in bench.sandbox.tenant.table("levels").items()}
+        await bench.client.levels.patch(levels["7級"], {"levelName": "改めた級"})
+        given: dict[str, Any] = {"client": bench.client, "ledger": bench.ledger, "home": bench.home}
+        preview = await plan_undo(plan.plan_id, **given, domain_id=bench.domain_id)
+        assert preview.levels == [levels["部長級"]]
+        assert [one["subject"] for one in preview.impossible] == ["職級 7級"]
+        await bench.client.levels.disable()
+        preview = await plan_undo(plan.plan_id, **given, domain_id=bench.domain_id)
+        assert (preview.levels, len(preview.delete)) == ([], 6)
+        assert [one["subject"] for one in preview.impossible] == ["職級 部長級", "職級 7級"]
+        assert all("職級の機能が無効" in one["reason"] for one in preview.impossible)
 
     run(home, work)
