@@ -279,6 +279,7 @@ async def _carry(
     await ledger.append(stream, "undo.begun", body={"undo_id": undo_id}, once=f"{stream}|undo.begun")
     await journal.refresh()
     await _settle(sight)
+    before = sum(state.status == "done" for state in journal.states.values())
     work = UndoWork(undo, sight.view, client)
     total, foreseen = 0, {}
     for title, steps, _ in work.phases():
@@ -301,7 +302,7 @@ async def _carry(
         impossible=tuple(undo.impossible),
         elapsed_s=clock.monotonic() - began,
         left=carrier.left + since,
-        skipped=carrier.skipped,
+        skipped=before + carrier.skipped,
         unknown=unknown,
         undo_id=undo_id,
     )
