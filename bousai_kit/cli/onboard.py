@@ -176,7 +176,9 @@ def _apply_text(result: ApplyResult) -> str:
         lines.append(f"途中で止めました。残りは {result.left:,} 件です。")
     lines += _items((*result.failed, *result.unknown))
     if result.rejects is not None:
-        lines.append(f"登録できなかった行：{result.rejects}（直して、もう一度 onboard plan に使えます）")
+        lines.append(
+            f"登録できなかった行：{result.rejects}（直して、--leavers を付けずに onboard plan に使えます）"
+        )
     lines += [
         f"  孤立したルーム：{title}（Bot の参加通知がなく、退出できません）" for title in result.orphans
     ]
@@ -184,8 +186,13 @@ def _apply_text(result: ApplyResult) -> str:
         from ..onboarding.tenant_view import CONSOLE_WAY
 
         lines.append(CONSOLE_WAY)
-    elif not result.complete:
+    elif result.left or result.unknown:
         lines.append("同じコマンドをもう一度実行すると、残りを続けます。")
+    elif result.failed:
+        lines.append(
+            "同じコマンドをもう一度実行すると、失敗したものだけをやり直します。"
+            "名簿の誤りなら、名簿を直して計画を作り直してください。"
+        )
     return "\n".join(lines)
 
 

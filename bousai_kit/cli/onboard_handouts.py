@@ -218,7 +218,7 @@ def _report(written: PlanHandouts, document: dict[str, Any], lines: list[str], *
     }
     lists = f"（ほかに受領簿 {made.covers:,} ページ）" if made.covers else ""
     lines += [f"{made.pages:,} ページを作りました{lists}。", *[str(path) for path in made.files]]
-    if made.pages:
+    if made.pages > written.spent:
         lines.append("A5 の片面で印刷してください。両面にすると、別の人のパスワードが裏に刷られます。")
     if written.not_created:
         note(f"アカウントがまだない {written.not_created:,} 名のページはありません。")

@@ -173,8 +173,8 @@ def write_reminders(roster: Roster, status: Status, path: Path, *, split: bool =
     files = []
     if split:
         folder, taken = split_folder(path), set[str]()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for title, sheet in list(_sheets(roster, status, DELETE_OWN)[0].items())[1:]:
+            folder.mkdir(mode=0o700, exist_ok=True)
             files.append(folder / f"{_file_name(f'{path.stem}_{title}', taken)}.xlsx")
             write_private(files[-1], xlsx_bytes({title: sheet}))
     numbers = {one.staff_number for one in roster.people}
