@@ -283,9 +283,12 @@ class Grid {
     this.then.set(of, this.moves);
     if (what.do === "edit") this.flying.push({ of, cells: what.cells });
     clearTimeout(this.patience);
-    this.patience = setTimeout(() => this.announce(SILENT, true), 10000);
-    const [first, last] = this.range();
-    this.model.send({ ...what, of, seen: [Math.max(0, first), Math.max(0, last - first)] });
+    this.patience = setTimeout(() => {
+      this.announce(SILENT, true);
+      this.announced = -1; // until there is an answer
+    }, 10000);
+    const lines = this.line ? Math.ceil(this.high / this.line) + 2 * OVER : 0; // the next view may be longer than this
+    this.model.send({ ...what, of, seen: [this.range()[0], lines] });
   }
 
   hear(message, buffers) {
@@ -342,7 +345,7 @@ class Grid {
     this.redo.disabled = !state.redo;
     this.sheet.style.height = `${(state.shown + 1) * this.line}px`;
     this.draw(true);
-    this.tell();
+    this.tell(true);
     const number = this.editing ? this.editing.number : this.at.number;
     if (other && number) this.ask({ do: "where", number }); // the cursor stays on its person, not on its place
   }
@@ -459,7 +462,7 @@ class Grid {
 
   fill() {
     for (const item of this.pool) if (!item.data || item.data !== this.data(item.at)) this.put(item, item.at);
-    this.tell();
+    this.tell(true);
   }
 
   made(place) {
@@ -499,17 +502,21 @@ class Grid {
       this.write(item, 0, data ? String(number) + (item.word ? ` ${item.word}` : "") : "…", whole);
       for (let place = 0; place < item.all.length - 1; place++) {
         const problem = problems.length ? problems.find(([where]) => where === place) : undefined;
-        const room = Math.floor(this.meta.widths[place] * 1.12) - (problem ? 5 : 2);
-        this.write(item, place + 1, fitted(visible(cells[place] ?? ""), room), problem);
+        const room = Math.floor(this.meta.widths[place] * 1.12) - (problem ? 3 : 2);
+        this.write(item, place + 1, visible(cells[place] ?? ""), problem, room);
       }
     }
     this.mark(item);
   }
 
-  write(item, col, text, problem) {
+  write(item, col, whole, problem, room = Infinity) {
     const node = item.texts[col];
-    if (node.data !== text) node.data = text;
     const cell = item.all[col];
+    const text = fitted(whole, room);
+    if (node.data !== text) node.data = text;
+    if (text !== whole) cell.setAttribute("aria-label", whole);
+    else if (cell.bkgCut) cell.removeAttribute("aria-label");
+    cell.bkgCut = text !== whole;
     const [, severity, sentence] = problem || [];
     if (cell.bkgWhy === sentence) return;
     cell.bkgWhy = sentence;
@@ -532,6 +539,7 @@ class Grid {
         if (marked && place >= marked[0] && place <= marked[1]) name += " bkg-sel";
         const active = item.at === this.at.row && place === this.at.col;
         if (active) name += " bkg-at";
+        if (active && item.data) this.at.number = item.data[0];
         if (active || item.names[col].includes("bkg-at")) this.choose(item.all[col], active, problem);
       } else if (item.word) name += " bkg-has";
       if (item.names[col] !== name) item.all[col].className = item.names[col] = name;
@@ -540,15 +548,16 @@ class Grid {
 
   choose(cell, active, problem) {
     if (!active) {
-      for (const name of ["aria-selected", "aria-describedby", "aria-errormessage"]) cell.removeAttribute(name);
+      for (const name of ["aria-selected", "aria-describedby"]) cell.removeAttribute(name);
+      if (this.input.getAttribute("aria-activedescendant") === cell.id) this.input.removeAttribute("aria-activedescendant");
       return;
     }
     cell.setAttribute("aria-selected", "true");
+    this.input.setAttribute("aria-activedescendant", cell.id);
     if (problem) {
       this.why.textContent = problem[2];
       cell.setAttribute("aria-describedby", this.why.id);
-      if (problem[1] === "e") cell.setAttribute("aria-errormessage", this.why.id);
-    } else for (const name of ["aria-describedby", "aria-errormessage"]) cell.removeAttribute(name);
+    } else cell.removeAttribute("aria-describedby");
   }
 
   // -- the active cell --------------------------------------------------------------------------------
@@ -608,36 +617,43 @@ class Grid {
     style.zIndex = col ? "2" : "4";
   }
 
-  tell() {
+  tell(again = false) {
     clearTimeout(this.telling);
+    if (!again) this.announced = -1;
     this.telling = setTimeout(() => {
       if (!this.state || !this.meta || this.editing) return;
-      const data = this.data(this.at.row);
-      if (!data) {
-        this.say.textContent = this.state.shown ? "読み込んでいます…" : "表示する行がありません。";
-        return;
-      }
-      const [number, marks, cells, problems, edited] = data;
-      const { col } = this.at;
-      this.at.number = number;
-      const mine = problems.filter(([place]) => place === col || place < 0).map((one) => one[2]);
-      const state = [marks & 1 ? "削除した行" : "", marks & 2 ? "追加した行" : "", edited.includes(col) ? "直したセル" : ""];
-      const words = state.filter(Boolean).join("、");
-      const place = `${number} 行目「${this.meta.header[col]}」`;
-      const value = visible(cells[col] ?? "") || "空";
-      this.say.textContent = `${place}${words ? `（${words}）` : ""}　${mine.join("　") || "問題ありません。"}`;
-      this.say.classList.toggle("bkg-bad", problems.some(([p, s]) => (p === col || p < 0) && s === "e"));
-      if (document.activeElement === this.input) {
-        this.utter(`${place}：${value}。${words ? `${words}。` : ""}${mine.join(" ")}`);
-        const item = this.pool.length ? this.pool[this.at.row % this.pool.length] : null;
-        if (item && item.at === this.at.row) this.input.setAttribute("aria-activedescendant", item.all[col + 1].id);
-        else this.input.removeAttribute("aria-activedescendant");
-      }
+      if (again && this.announced === this.moves) return; // stays to be read until somebody moves
+      const { text, heard, bad } = this.described();
+      if (again && text === this.told) return; // nothing new: not said once more
+      this.told = text;
+      this.say.textContent = text;
+      this.say.classList.toggle("bkg-bad", bad);
+      if (heard && document.activeElement === this.input) this.utter(heard);
     }, 60);
+  }
+
+  described() {
+    const data = this.data(this.at.row);
+    if (!data) return { text: this.state.shown ? "読み込んでいます…" : "表示する行がありません。", heard: "", bad: false };
+    const [number, marks, cells, problems, edited] = data;
+    const { col } = this.at;
+    const mine = problems.filter(([place]) => place === col || place < 0);
+    const state = [marks & 1 ? "削除した行" : "", marks & 2 ? "追加した行" : "", edited.includes(col) ? "直したセル" : ""];
+    const words = state.filter(Boolean).join("、");
+    const place = `${number} 行目「${this.meta.header[col]}」`;
+    const value = visible(cells[col] ?? "") || "空";
+    const why = mine.map((one) => one[2]);
+    return {
+      text: `${place}${words ? `（${words}）` : ""}　${why.join("　") || "問題ありません。"}`,
+      heard: `${place}：${value}。${words ? `${words}。` : ""}${why.join(" ")}`,
+      bad: mine.some((one) => one[1] === "e"),
+    };
   }
 
   announce(text, bad) {
     clearTimeout(this.telling);
+    this.announced = this.moves;
+    this.told = "";
     this.say.textContent = text;
     this.say.classList.toggle("bkg-bad", bad);
     this.utter(text);
