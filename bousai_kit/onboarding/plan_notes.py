@@ -59,7 +59,7 @@ def notes_of_diff(
     if waiting:
         notes.append(
             f"名簿にない {waiting:,} 名は登録待ち（未ログイン）のため一時停止できず、そのままにします。"
-            "もう使わない人は、管理画面で削除してください。"
+            "もう使わない人は、この計画を実行したあとに、管理画面で削除してください。"
         )
     masters = len(leaving.staying("administrator"))
     if masters:

@@ -338,7 +338,10 @@ async def read_tenant(
     )
     unsettled = {}
     if ledger is not None:  # after the lists: whatever was under way meanwhile has its intent here
-        unsettled = await unsettled_creates(ledger, now=client.clock.now(), home=home, but=apply_id)
+        shown = {member.key for member in members}
+        unsettled = await unsettled_creates(
+            ledger, now=client.clock.now(), shown=shown, home=home, but=apply_id
+        )
     return TenantView(
         domain_id=domain_id,
         read_at=client.clock.now(),

@@ -7,7 +7,7 @@ would be registered, and mailed, twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -65,12 +65,19 @@ class Unsettled:
 
 
 async def unsettled_creates(
-    ledger: Ledger, *, now: datetime, home: Path | None = None, but: str = ""
+    ledger: Ledger,
+    *,
+    now: datetime,
+    shown: Collection[str] = (),
+    home: Path | None = None,
+    but: str = "",
 ) -> dict[str, Unsettled]:
     """Staff number → what may be on its way; reads only the end of the ledger.
 
     Parameters
     ----------
+    shown : collection of str
+        Staff numbers that the tenant shows: there is nothing to wait for.
     home : Path, optional
         Where applied plans are kept: they tell login ids, which the ledger does not.
     but : str
@@ -85,7 +92,7 @@ async def unsettled_creates(
     for (stream, step), attempts in begun.items():
         recent = [at for at in attempts.values() if at > now - SURE]
         number = step.removeprefix(_CREATE)
-        if recent and (number not in found or max(recent) > found[number].at):
+        if recent and number not in shown and (number not in found or max(recent) > found[number].at):
             found[number] = Unsettled(stream.removeprefix("apply:"), max(recent))
     return _with_logins(found, home) if home is not None else found
 
