@@ -5,12 +5,12 @@
 Prints one JSON document. Each number that was taken several times is ``{min, median, max, goal}``. Seconds of
 CPU where the work is ours; of the tenant's (virtual) clock where it waits for the tenant.
 
-The theoretical minimum of an apply, from the number of its requests and the tenant's limits alone, as if an
-answer took no time: org-unit writes one a second (n − 1 seconds), other operations 240 in a window of a minute,
-rooms 10: (⌈n / limit⌉ − 1) minutes each; people after the unit they belong to, rooms after the people in them.
-It is the same for every latency: what answers take (0, 50 and 100 ms here) counts against us. `resume` carries
-30,000 people out in truth and takes long; `begun` (bench/resume.py) measures the same start from a journal that
-is written at once.
+The theoretical minimum of an apply, from the number of its requests and the tenant's limits alone, as if no
+answer took any time: org-unit writes one a second (n − 1 seconds), other operations 240 in a window of a
+minute, rooms 10: (⌈n / limit⌉ − 1) minutes each; people after units, rooms after people, as each needs the ids
+of the one before. It is the same for every latency: what answers take (0, 50 and 100 ms) counts against us.
+`resume` carries 30,000 people out in truth and takes long; `begun` (bench/resume.py) measures the same start
+from a journal that is written at once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,6 @@ from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.plan_file import prepare_plan
 from bousai_kit.onboarding.tenant_view import Group, TenantView, Unit, see_member
-from bousai_kit.onboarding.titles import Title
 from bousai_kit.onboarding.titles import Title
 from bousai_kit.roster import Roster, sample_roster
 from bousai_kit.settings import isolated_settings

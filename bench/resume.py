@@ -2,10 +2,10 @@
 
     python bench/resume.py [--people 30000] [--rounds 3]
 
-The journal of an apply that came to 10, 50 and 90 % of its people is written as the apply writes it; a process
-of its own then runs the true `load_plan` and `apply_plan`. The tenant's lists are handed to it ready made, as
-their reading takes what the rate limit sets; the first request that would write ends it. Each number is
-``{min, median, max}`` over shares and rounds; the peer is ``json.loads`` of the same plan, in the same process.
+The journal of an apply that came to 10, 50 and 90 % of its people is written as the apply writes it; a
+process of its own then runs the true `load_plan` and `apply_plan`. The tenant's lists are handed to it ready
+made, as their reading takes what the rate limit sets; the first request that would write ends it. Each number
+is ``{min, median, max}`` over shares and rounds; the peer is ``json.loads`` of the plan, in the same process.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def seen(plan: Plan, journal: Journal) -> TenantView:
                 "primary": True,
                 "positionId": f"id-{one.position}",
             }
-            organization = {"domainId": DOMAIN, "primary": True, "orgUnits": [seat]}
+            organization = {"domainId": DOMAIN, "primary": True, "orgUnits": [seat | {"primary": True}]}
             members.append(
                 see_member(
                     {
