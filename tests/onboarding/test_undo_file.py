@@ -343,6 +343,38 @@ def test_no_other_file_home_or_tenant(there: Any, founded: Path, tmp_path: Path)
     run(new_home(founded, tmp_path / "other"), elsewhere)
 
 
+def test_an_apply_that_went_on_after_the_undo_was_planned(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        before = snapshot(bench)
+        plan = await plan_for(bench, city(6, 2))
+        stop = asyncio.Event()
+
+        def tell(done: int, total: int, text: str) -> None:
+            if text.startswith("グループ"):
+                stop.set()
+
+        assert (await apply_on(bench, plan, stop=stop, tell=tell)).left
+        half = await planned(bench, plan)
+        assert half.delete
+        assert (await apply_on(bench, plan)).complete
+        with pytest.raises(UndoDrifted):
+            await carried(bench, half)
+        stop.clear()
+
+        def later(done: int, total: int, text: str) -> None:
+            if done == 3:
+                stop.set()
+
+        whole = await planned(bench, plan)
+        assert (await carried(bench, whole, stop=stop, tell=later)).left
+        with pytest.raises(GuardError, match="取り消されています"):
+            await apply_on(bench, plan)
+        assert (await carried(bench, whole)).complete
+        assert snapshot(bench) == before
+
+    run(home, work)
+
+
 def test_what_was_applied_again_since_is_left(home: Path) -> None:
     """An undo is not undone by itself: a new plan brings everything back, and only its own undo takes it."""
 
