@@ -7,7 +7,7 @@ CPU where the work is ours; of the tenant's (virtual) clock where it waits for t
 
 The theoretical minimum of an apply, from the number of its requests and the tenant's limits alone, as if no
 answer took any time: org-unit writes one a second (n − 1 seconds), other operations 240 in a window of a
-minute, rooms 10: (⌈n / limit⌉ − 1) minutes each; people after units, rooms after people, as each needs the ids
+minute, rooms 10: (⌈n / limit⌉ − 1) minutes each; people after units, rooms after people, as each needs ids
 of the one before. It is the same for every latency: what answers take (0, 50 and 100 ms) counts against us.
 `resume` carries 30,000 people out in truth and takes long; `begun` (bench/resume.py) measures the same start
 from a journal that is written at once.
