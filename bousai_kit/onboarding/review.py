@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bousai_kit.onboarding.items import LABELS, STAYS, Plan
+from bousai_kit.onboarding.items import LABELS, STAYS, PersonItem, Plan
 from bousai_kit.onboarding.plan_file import write_private
 from bousai_kit.onboarding.posts import KINDS, count_posts, deputies_in_doubt, posts_of
 from bousai_kit.onboarding.titles import KINDS as TITLES
@@ -31,6 +31,8 @@ _IN_THE_CONSOLE = {
 
 def review_sheets(plan: Plan) -> dict[str, Sheet]:
     """Sheet title → header and rows."""
+    numbers = {item.user_id: item.person.staff_number for item in plan.people if item.user_id}
+    numbers |= {leaver.user_id: leaver.staff_number for leaver in plan.suspend}
     return {
         "概要": (("項目", "数"), list(_summary(plan))),
         "ポスト": (("区分", "所属", "役職", "本部役割", "前任", "後任"), list(_posts(plan))),
@@ -51,7 +53,7 @@ def review_sheets(plan: Plan) -> dict[str, Sheet]:
             ],
         ),
         "グループ": (
-            ("すること", "名称", "人数", "入る人", "外す人数", "変更"),
+            ("すること", "名称", "人数", "入る人", "外す人数", "外す人", "変更"),
             [
                 (
                     _ACTIONS[one.action],
@@ -59,6 +61,7 @@ def review_sheets(plan: Plan) -> dict[str, Sheet]:
                     len(one.members),
                     "、".join(one.members if one.action == "create" else one.add),
                     len(one.remove),
+                    "、".join(numbers.get(user_id) or user_id for user_id in one.remove),
                     _said(one.changes),
                 )
                 for one in plan.groups
@@ -114,11 +117,13 @@ def _posts(plan: Plan) -> Iterator[tuple[object, ...]]:
 
 
 def _people(plan: Plan) -> Iterator[tuple[object, ...]]:
+    units = {unit.code: unit.name for unit in plan.units}
     for item in plan.people:
         person = item.person
         who = (person.row, person.staff_number, person.name)
-        if item.action == "create" and person.level and plan.levels:
-            yield _ACTIONS[item.action], *who, LABELS["level"], "", person.level
+        if item.action == "create":
+            for name, value in _new(item, plan, units):
+                yield _ACTIONS[item.action], *who, LABELS[name], "", value
         elif not item.changes:
             yield _ACTIONS[item.action], *who, "", "", item.reason
         for name, (old, new) in item.changes.items():
@@ -130,6 +135,17 @@ def _people(plan: Plan) -> Iterator[tuple[object, ...]]:
         post = f"{leaver.unit} {leaver.position}".strip()
         said = STAYS[leaver.reason] + _IN_THE_CONSOLE.get(leaver.reason, "")
         yield "そのまま", None, leaver.staff_number, leaver.name, "名簿にない人", post, said
+
+
+def _new(item: PersonItem, plan: Plan, units: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What a new account will hold: nobody can look it up anywhere before it is made."""
+    person = item.person
+    yield "login_id", person.login_id
+    yield "orgunit", f"{units.get(person.orgunit_code, '')}（{person.orgunit_code}）"
+    if person.position and plan.positions:
+        yield "position", person.position
+    if person.level and plan.levels:
+        yield "level", person.level
 
 
 def _said(changes: Mapping[str, tuple[str, str]]) -> str:

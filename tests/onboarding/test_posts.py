@@ -254,7 +254,14 @@ def test_the_second_person_reads_it_in_excel(tmp_path: Path) -> None:
     cells = [cell for row in read_table(path).rows for cell in row]
     assert plan.plan_id in cells
     people_rows = list(review_sheets(plan)["人"][1])
-    assert ("新規", 4, "S3", "𠮷 太郎3", "", "", "") in people_rows
+    new = [row for row in people_rows if row[:4] == ("新規", 4, "S3", "𠮷 太郎3")]
+    assert [row[4:] for row in new] == [
+        ("ログインID", "", "a3@city"),
+        ("所属", "", "第一課（A1）"),
+        ("役職", "", "課長"),
+    ]
+    everybody = next(row for row in review_sheets(plan)["グループ"][1] if row[1] == "防災_全員")
+    assert everybody[4:6] == (1, "S1"), "who is taken out"
     assert ("変更", 3, "S2", "試験 =1+1", "所属", "第一課（A1）", "第二課（A2）") in people_rows
 
 
