@@ -37,7 +37,14 @@ def notes_of_diff(
         )
     for kind, mine in titles.items():
         notes += title_notes(kind, mine, items, view.titles(kind))
-    conflicts = sum(item.action == "conflict" for item in items)
+    unsettled = {one.reason for one in view.unsettled.values()}
+    held = sum(item.action == "conflict" and item.reason in unsettled for item in items)
+    if held:
+        notes.append(
+            f"{held:,} 名は、前の登録の結果が未確定のため、この計画では登録しません"
+            "（進め方は一人ずつ示します）。"
+        )
+    conflicts = sum(item.action == "conflict" for item in items) - held
     if conflicts:
         notes.append(
             f"{conflicts:,} 名は、同じログインIDか職員番号のメンバーがすでにいるため登録しません"

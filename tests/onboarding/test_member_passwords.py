@@ -211,6 +211,9 @@ def test_another_plan_waits_for_what_the_first_left_open(home: Path, passwords: 
         assert first.plan_id in late.reason
         assert (lost.count("create"), lost.count("conflict")) == (0, 1)
         assert "10 分" in late.reason
+        assert [note for note in lost.notes if "名は、" in note] == [
+            "1 名は、前の登録の結果が未確定のため、この計画では登録しません（進め方は一人ずつ示します）。"
+        ]
         new = changed(roster, number, staff_number="999999", login_id=login.upper())  # a typing error mended
         assert [item.person.staff_number for item in (await plan_for(bench, new)).of("conflict")] == [
             "999999"
