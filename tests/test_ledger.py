@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from bousai_kit.clock import Clock, SystemClock, VirtualClock
 from bousai_kit.errors import ConfigError, LedgerUnavailable
 from bousai_kit.ledger import GENESIS, Event, Ledger, NewEvent
+from bousai_kit.ledger.events import moment
 from bousai_kit.ledger.sqlite import SqliteBackend
 
 START = datetime(2027, 1, 17, tzinfo=UTC)
@@ -257,6 +258,16 @@ def test_reading_is_filtering(
                 written += [event for event in await ledger.append_many(batch) if event is not None]
             for question in asked:
                 assert await ledger.read(**question) == expected(written, **question), question
+                question = {"stream": "callbacks"} | question
+                for name in ("prefix", "subject"):
+                    question.pop(name, None)
+                lines = await ledger.read_lines(**question)
+                assert [
+                    (line.seq, moment(line.at), line.kind, line.subject, line.body) for line in lines
+                ] == [
+                    (one.seq, one.recorded_at, one.kind, one.subject, one.body)
+                    for one in expected(written, **question)
+                ]
             for prefix in ("", "drill:", "pad", "x"):
                 names = sorted({e.stream for e in written if e.stream.startswith(prefix)})
                 assert sorted(await ledger.streams(prefix)) == names

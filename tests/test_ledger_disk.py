@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -193,6 +193,11 @@ def test_a_damaged_row_is_said_and_not_swallowed(tmp_path: Path) -> None:
         async with await Ledger.open(url(path), clock=SystemClock()) as ledger:
             await ledger.append("s", "k")
             with closing(sqlite3.connect(path, isolation_level=None)) as other:
+                for body in ("{", "[1]", "1", None):
+                    with suppress(sqlite3.IntegrityError):
+                        other.execute("UPDATE events SET body = ?", (body,))
+                    with pytest.raises(LedgerCorrupt, match="seq 1"):
+                        await ledger.read_lines(stream="s")
                 other.execute("UPDATE events SET body = '{'")
             with pytest.raises(LedgerCorrupt, match="seq 1"):
                 await ledger.read()
