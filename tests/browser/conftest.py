@@ -173,15 +173,31 @@ class Sight:
             self.page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=False)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+_running: list[Any] = []  # the driver and the browser, for all tests of this folder
+
+
+@pytest.fixture
+def browser() -> Any:
     """A headless Chromium."""
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=_chromium(), headless=True, args=list(FLAGS))
-        yield started
+    if not _running:
+        driver = sync_playwright().start()
+        flags = list(FLAGS)
+        _running.extend(
+            (driver, driver.chromium.launch(executable_path=_chromium(), headless=True, args=flags))
+        )
+    return _running[1]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """With the last test of this folder it ends: the driver keeps a loop, and other tests run their own."""
+    if _running and (nextitem is None or Path(__file__).parent not in Path(str(nextitem.path)).parents):
+        driver, started = _running
+        _running.clear()
         started.close()
+        driver.stop()
 
 
 @pytest.fixture
