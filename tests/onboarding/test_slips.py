@@ -16,6 +16,7 @@ from bousai_kit.doctor import examine
 from bousai_kit.errors import ConfigError, GuardError, InputError
 from bousai_kit.onboarding import destroy_secret, handouts_for_plan, onboarding_status, prepare_plan
 from bousai_kit.onboarding import slips as module
+from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
 from bousai_kit.onboarding.tenant_view import see_member
 from bousai_kit.sandbox.directory_state import first_login
@@ -117,7 +118,7 @@ def test_a_create_that_begins_while_the_secret_ends_is_not_sent(home: Path) -> N
     run(home, work)
 
 
-def test_open_means_neither_done_nor_refused(home: Path) -> None:
+def test_open_means_neither_done_nor_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work(bench: Workbench) -> None:
         roster = city()
         bad = roster.people[2].staff_number
@@ -128,6 +129,18 @@ def test_open_means_neither_done_nor_refused(home: Path) -> None:
         journal = module.Journal(bench.ledger, plan.plan_id)
         await journal.refresh()
         assert module.open_creates(plan, journal) == []  # the refused row keeps nobody waiting
+
+        async def meanwhile(_: Plan, journal: module.Journal) -> set[str]:
+            body = {"attempt": 2, "run": "another"}
+            await bench.ledger.append(journal.stream, "step.intended", f"user.create:{bad}", body)
+            return set()
+
+        with monkeypatch.context() as patched:  # another process tries the refused row again just now
+            patched.setattr(module, "_later", meanwhile)
+            with pytest.raises(GuardError):
+                await destroy_secret(plan, ledger=bench.ledger, home=bench.home)
+        assert PlanSecret(bench.home, plan.plan_id).exists
+        await bench.ledger.append(journal.stream, "step.failed", f"user.create:{bad}", {"attempt": 2})
         assert await destroy_secret(plan, ledger=bench.ledger, home=bench.home) is True
         with pytest.raises(ConfigError, match="秘密"):
             await apply(bench, plan)  # the refused row cannot get a password any more
@@ -139,10 +152,12 @@ def test_a_plan_that_a_later_one_has_replaced_lets_its_secret_go(home: Path, tmp
     async def work(bench: Workbench) -> None:
         roster = city(4, 1)
         given: dict[str, Any] = {"ledger": bench.ledger, "home": bench.home}
+        last = roster.people[-1].staff_number
+        await bench.ledger.append("apply:p-before", "apply.person", last, {})  # an earlier one counts nothing
+        await bench.clock.sleep(60)
         early = prepare_plan(await plan_for(bench, roster), bench.home)
         await handouts_for_plan(early, clock=bench.clock, **given, out=tmp_path / "out")  # printed too soon
         await bench.clock.sleep(60)
-        last = roster.people[-1].staff_number
         await apply(bench, prepare_plan(await plan_for(bench, without(roster, last)), bench.home))
         with pytest.raises(GuardError, match="1 名"):  # whom no other apply has taken over
             await destroy_secret(early, **given)
