@@ -278,7 +278,8 @@ class Carrier:
 
     async def _try(self, step: Step) -> bool:
         for again in (False, True):
-            attempt = await self.journal.intend(step.key, **step.body)
+            known = self.journal.done(step.key)  # another run has been quicker
+            attempt = None if known else await self.journal.intend(step.key, **step.body)
             if attempt is None:
                 await self.journal.refresh()
                 if not self.journal.done(step.key):
@@ -294,19 +295,19 @@ class Carrier:
                     if found is not None:
                         await self._settled(step, found)
                         return True
-                    if found is None and self.journal.states[step.key].status == "unknown":
+                    if self.journal.states[step.key].status == "unknown":
                         self._list(self.unknown, step, MAIL_UNSURE if step.mails else str(error))
                         return True
-                if again:
+                if again and not self.journal.done(step.key):
                     where = self.unknown if step.look is None else self.failed
                     self._list(where, step, str(error))
             except LineWorksError as error:
                 taken = isinstance(error, InvalidRequest | Conflict) and step.look is not None
                 if taken and await self._may_be_ours(step, attempt):
                     again_s = [LOOK_AGAIN_S] if self.journal.states[step.key].attempt > 1 else []
-                    found = None
+                    found = self.journal.id(step.key) or None
                     with contextlib.suppress(LineWorksError):
-                        found = await self._look(step, *again_s)  # one that was given up came late
+                        found = found or await self._look(step, *again_s)  # one that was given up came late
                     if found is not None:  # an earlier try, or another process, has done it
                         await self._settled(step, found)
                         return True

@@ -216,6 +216,8 @@ class Journal:
         if self._one_too_many(step, str(body.get("id", ""))):
             return
         self._doubt(step, attempt, f"step.{how}")
+        if state.status == "done" != _ENDS[f"step.{how}"]:  # another attempt has done it: that stands
+            return
         state.status = _ENDS[f"step.{how}"]
         state.id, state.reason = str(body.get("id", "")), str(body.get("reason", ""))
         state.body = said

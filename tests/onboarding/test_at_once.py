@@ -89,6 +89,25 @@ def test_two_different_plans_at_once(home: Path, faults: tuple[Fault, ...]) -> N
     run(home, work)
 
 
+def test_what_another_run_has_done_meanwhile_needs_no_look(home: Path) -> None:
+    """Given up, tried again by a second run, done by the first all the same; then nobody can be looked up."""
+
+    async def work(bench: Workbench) -> None:
+        plan = await plan_for(bench, city(2, 1))
+        slow = [Fault("slow", on="users.create", nth=(nth,), seconds=s) for nth, s in ((1, 28.0), (3, 15.0))]
+        gone = Fault("500", on="users.get", nth=tuple(range(2, 99)))
+        bench.sandbox.faults = FaultPlan([*slow, gone])  # type: ignore[union-attr]
+        async with another_process(bench) as other:
+            results = await asyncio.gather(
+                apply_plan(plan, ledger=bench.ledger, **given(bench)),
+                apply_plan(plan, ledger=other, **given(bench)),
+            )
+        assert [(one.failed, one.unknown) for one in results] == [((), ())] * 2
+        assert tenant_problems(bench, city(2, 1), plan=plan) == []
+
+    run(home, work)
+
+
 @pytest.mark.parametrize("wait_s", [0.0, 1.5, 3.0, 4.2, 8.0])
 def test_an_apply_and_its_undo_at_once(home: Path, wait_s: float) -> None:
     async def work(bench: Workbench) -> None:
