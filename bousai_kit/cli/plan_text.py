@@ -51,8 +51,11 @@ def plan_text(plan: Plan, out: Path | None) -> str:
     for item in plan.of("update")[:50]:
         changed = "、".join(describe_change(name, pair) for name, pair in item.changes.items())
         lines.append(f"  変更 {item.person.row} 行目 職員番号 {item.person.staff_number}：{changed}")
+    reasons: dict[str, list[str]] = {}
     for item in plan.of("conflict"):
-        lines.append(f"  競合 {item.person.row} 行目 職員番号 {item.person.staff_number}：{item.reason}")
+        who = f"{item.person.row} 行目 職員番号 {item.person.staff_number}"
+        reasons.setdefault(item.reason, []).append(who)
+    lines += [f"  競合 {'、'.join(who)}：{reason}" for reason, who in reasons.items()]
     if out is not None:
         lines.append(
             f"計画を {out} に保存しました。氏名などの内容は `bousai onboard review {out} --out FILE.xlsx` で"
