@@ -56,6 +56,7 @@ def test_a_name_is_found_as_typed_or_in_another_width(kind: Kind) -> None:
     assert made.people[0].changes == {}, "either of two of one name is held"
 
     assert items(plan(["７級", "7級"], (), None)) == [("create", "７級", "")], "one, as it is written first"
+    assert items(plan(["7級", "７級"], (), None)) == [("create", "7級", "")]
 
 
 def test_a_blank_level_says_none_where_the_roster_has_any_and_nothing_else_is_lost() -> None:
