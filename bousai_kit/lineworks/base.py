@@ -85,6 +85,7 @@ class Caller(Protocol):
         count: int = 100,
         most: int = 100,
         priority: int = 0,
+        again: bool = False,
     ) -> AsyncIterator[Any]: ...
 
 
