@@ -24,6 +24,7 @@ from bousai_kit.onboarding.undo_file import check_undo_place, name_undo
 from bousai_kit.onboarding.undo_items import UndoPlan
 from bousai_kit.onboarding.undo_plan import build_undo
 from bousai_kit.onboarding.undo_steps import UndoWork
+from bousai_kit.onboarding.unsettled import SURE
 
 if TYPE_CHECKING:
     from bousai_kit.clock import Clock
@@ -214,7 +215,7 @@ async def _look(
             hint="登録を実行した BOUSAI_HOME の控え（plans フォルダ）を確かめてください。",
         )
     await journal.refresh()  # before the view: what is done by now and yet there was brought back
-    undone = {step for step, state in journal.states.items() if state.status == "done"}
+    done = {step: state.at for step, state in journal.states.items() if state.status == "done"}
     view = await read_tenant(client, domain_id=domain_id, ledger=ledger, bot_id=plan.bot_id)
     await applied.refresh()  # after it: whatever is seen in it has its intent here
     await journal.refresh()
@@ -225,10 +226,11 @@ async def _look(
         applied,
         elsewhere=await _made_elsewhere(ledger, applied.stream) if unsure else set(),
         left_since={step.partition(":")[2] for step in journal.states if step.startswith("room.leave:")},
-        undone=undone,
+        undone={step for step, at in done.items() if view.read_at - at > SURE},
+        settling={step for step, at in done.items() if view.read_at - at <= SURE},
     )
     undo.domain_id, undo.made_at, undo.plan_sha256 = domain_id, view.read_at, digest
-    undo.notes = await _notes(undo, applied, view)
+    undo.notes += await _notes(undo, applied, view)
     calls, reading = undo.count_calls(), max(1, view.requests)
     undo.calls = sum(calls.values()) + reading
     undo.eta_s = estimate_s(calls, reading=reading, per_minute=view.per_minute, limits={})

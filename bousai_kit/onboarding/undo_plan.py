@@ -18,6 +18,7 @@ from bousai_kit.onboarding.plan import values_before
 from bousai_kit.onboarding.tenant_view import Member, TenantView, Unit
 from bousai_kit.onboarding.titles import KINDS, Kind
 from bousai_kit.onboarding.undo_items import UndoPlan
+from bousai_kit.onboarding.undo_notes import leave_what_came_back, note_mails, note_people
 from bousai_kit.onboarding.undo_rooms import undo_rooms
 
 __all__ = ["UndoPlan", "build_undo"]
@@ -40,6 +41,7 @@ def build_undo(
     elsewhere: Collection[str] = (),
     left_since: Collection[str] = (),
     undone: Collection[str] = (),
+    settling: Collection[str] = (),
 ) -> UndoPlan:
     """What can be taken back of an apply, as the tenant stands. Pure.
 
@@ -56,6 +58,8 @@ def build_undo(
     undone : collection of str
         Steps that an earlier run of this undo had done before `view` was read: what is there all the same
         was brought back since, by somebody who wanted it.
+    settling : collection of str
+        Steps done so lately that the tenant may not show it yet: nothing is said of them.
     """
     undo = UndoPlan(plan.plan_id, bot_id=plan.bot_id)
     made = _Made(journal, elsewhere)
@@ -72,8 +76,10 @@ def build_undo(
     for kind in KINDS:
         _titles(kind, plan, view, made, undo, kept)
     undo_rooms(plan, view, journal, undo, left_since)
-    _mails(plan, journal, undo)
-    _brought_back(undo, undone)
+    note_mails(plan, journal, undo)
+    undo.drop(settling)
+    leave_what_came_back(undo, undone)
+    note_people(plan, undo)
     return undo
 
 
@@ -367,22 +373,3 @@ def _still_used(view: TenantView, undo: UndoPlan) -> set[str]:
             for seat in entry.get("orgUnits") or ():
                 used |= {str(seat.get("orgUnitId") or ""), str(seat.get("positionId") or "")}
     return used - {""}
-
-
-def _mails(plan: Plan, journal: Journal, undo: UndoPlan) -> None:
-    states = [journal.state(f"user.create:{item.person.staff_number}") for item in plan.invited]
-    sent = sum(state is not None and state.may_have_happened for state in states)
-    if sent:
-        reason = "送られた招待メールは取り消せません。受け取った人に、手続きをしないよう知らせてください。"
-        undo.impossible.insert(0, {"subject": f"招待メール {sent:,} 通", "reason": reason})
-
-
-def _brought_back(undo: UndoPlan, undone: Collection[str]) -> None:
-    """What this undo has taken back before is not taken back a second time."""
-    again = undo.steps().keys() & set(undone)
-    if again:
-        undo.drop(again)
-        undo.cannot(
-            f"取り消した後に登録し直されたもの {len(again):,} 件",
-            "後の登録によるものなので、そのままにします。取り消すときは、その登録の ID を指定してください。",
-        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import ipywidgets as ipw
 import traitlets as tl
@@ -183,6 +184,7 @@ class UndoSteps(PanelModel):
         finally:
             await self.find_applied()
             whole.plan = whole.result = whole.status = None  # what was said of the tenant is true no more
+            whole.confirmed = False
         self.undo_result = result
         if result.complete:
             self.undo_plan = None
@@ -194,7 +196,8 @@ def _said(one: Applied) -> str:
     counts = [("新規", one.create), ("変更", one.update), ("一時停止", one.suspend)]
     people = "、".join(f"{word} {count:,} 名" for word, count in counts if count) or "人の変更なし"
     open_ = "【取り消しの途中】" if one.state == "undoing" else ""
-    return f"{open_}{one.at:%Y-%m-%d %H:%M}（UTC）　{people}　{one.apply_id}"
+    at = one.at.astimezone(ZoneInfo("Asia/Tokyo"))
+    return f"{open_}{at:%Y-%m-%d %H:%M}　{people}　{one.apply_id}"
 
 
 class UndoFold(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
@@ -321,6 +324,9 @@ def undo_result_html(result: UndoResult | None) -> str:
     failed = [(one["staff_number"] or one["step"], one["reason"]) for one in result.failed]
     if failed:
         text += table_html("取り消せなかったもの", ("職員番号など", "理由"), failed)
+    if result.impossible:
+        kept = [(one["subject"], one["reason"]) for one in result.impossible]
+        text += table_html("取り消せなかったので、手で確かめるもの", ("対象", "理由"), kept)
     if not result.complete:
         text += (
             f"<p>残りを続けるには、確認の欄にもう一度「{WORD}」と入力し、"
