@@ -296,6 +296,11 @@ def test_a_tenant_that_changed_in_what_matters_is_refused(home: Path) -> None:
         rest = without(roster, roster.people[5].staff_number)
         plan = await plan_for(bench, rest, leavers="suspend", max_leavers=1)
         assert [one.user_id for one in plan.suspend] == [leaver]
+        group = next(one for one in plan.groups if leaver in one.remove)
+        await bench.client.groups.remove_member(group.group_id, leaver)  # by hand
+        with pytest.raises(TenantDrifted, match=f"グループ {group.key}"):
+            await apply(bench, plan)
+        plan = await plan_for(bench, rest, leavers="suspend", max_leavers=1)
         await bench.client.users.suspend(leaver)  # by hand
         with pytest.raises(TenantDrifted, match=leaver):
             await apply(bench, plan)

@@ -123,6 +123,9 @@ def test_titles_say_the_ward_and_a_number_only_where_there_are_several() -> None
     )
     (anew,) = [one for one in plan_rooms(items(others), built) if one.key.startswith("ward-南区")]
     assert (anew.action, anew.title, anew.channel_id) == ("rebuild", "防災_南区", "c0-2")  # nobody stayed
+    twice = [*built, replace(built[2], channel_id="later")]
+    left = [one.channel_id for one in plan_rooms(items(people), twice) if one.action != "unchanged"]
+    assert left == ["c0-2"], "of two rooms of one key the later is used"
 
 
 def test_rooms_are_planned_where_a_drill_would_use_them_or_they_exist() -> None:
