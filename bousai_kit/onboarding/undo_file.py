@@ -30,7 +30,11 @@ _SHAPES: Mapping[str, tuple[type, ...]] = {
     "unit_changes": (str, str),
     "unit_moves": (str, str, int),
 }
-_SCALARS = ("apply_id", "undo_id", "domain_id", "bot_id", "plan_sha256", "home_mark", "calls", "eta_s")
+_SCALARS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("apply_id", "undo_id", "plan_sha256", "home_mark"), str),
+    **dict.fromkeys(("domain_id", "bot_id", "calls"), int),
+    "eta_s": (int, float),
+}
 _HINT = "`bousai onboard undo 登録ID --out UNDO.json` で、取り消しの計画を作り直してください。"
 
 
@@ -119,14 +123,15 @@ def _document(undo: UndoPlan) -> dict[str, Any]:
     assert undo.made_at is not None
     return {
         "format": FORMAT,
-        **{name: getattr(undo, name) for name in ("undo_id", "apply_id")},
+        "undo_id": undo.undo_id,
+        "apply_id": undo.apply_id,
         "made_at": undo.made_at.isoformat(),
         "impossible": undo.impossible,
         "notes": undo.notes,
         "counts": {name: len(getattr(undo, name)) for name, *_ in KINDS},
         **{name: getattr(undo, name) for name, *_ in KINDS},
         "labels": undo.labels,
-        **{name: getattr(undo, name) for name in _SCALARS[2:]},
+        **{name: getattr(undo, name) for name in _SCALARS if name not in ("undo_id", "apply_id")},
     }
 
 
@@ -149,9 +154,8 @@ def _undo(document: Mapping[str, Any]) -> UndoPlan:
         notes=[str(one) for one in document["notes"]],
         labels={str(key): str(value) for key, value in document["labels"].items()},
     )
-    for name, kind in (("apply_id", str), ("undo_id", str), ("domain_id", int), ("bot_id", int)):
-        if not isinstance(getattr(undo, name), kind):
-            raise TypeError(name)
+    if not all(isinstance(getattr(undo, name), kind) for name, kind in _SCALARS.items()):
+        raise TypeError
     return undo
 
 

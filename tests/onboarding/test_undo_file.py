@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from bousai_kit.errors import ConfigError, GuardError, InputError
 from bousai_kit.ledger import Ledger
 from bousai_kit.onboarding import carry_undo, plan_undo
-from bousai_kit.onboarding.plan_file import load_plan
+from bousai_kit.onboarding.plan_file import load_plan, save_plan
 from bousai_kit.onboarding.undo_drift import UndoDrifted
 from bousai_kit.onboarding.undo_file import load_undo, save_undo
 from bousai_kit.onboarding.undo_items import KINDS
@@ -327,6 +328,12 @@ def test_no_other_file_home_or_tenant(there: Any, founded: Path, tmp_path: Path)
         made.delete.clear()
         with pytest.raises(UndoDrifted):
             await carried(bench, load_undo(save_undo(made, tmp_path / "forged.json")))
+        plan = kept(home, plan_id)
+        other = replace(plan, notes=("別の計画",))
+        save_plan(other, home / "plans" / f"{plan_id}.json")
+        with pytest.raises(GuardError, match="内容が違います"):
+            await carried(bench, load_undo(path))
+        save_plan(plan, home / "plans" / f"{plan_id}.json")
         with pytest.raises(GuardError, match="別のテナント"):
             await carry_undo(
                 load_undo(path), clock=bench.clock, **(given(bench) | {"domain_id": bench.domain_id + 1})
