@@ -411,7 +411,7 @@ def hand_over(python, args):
 WAITING = (  # tests that mostly wait for processes of their own, and some that make both halves equally long
     "notebooks", "tests/browser", "tests/receiver",
     "tests/test_demo.py", "tests/test_doctor.py", "tests/test_lab.py", "tests/test_launcher.py",
-    "tests/doctor", "tests/latency", "tests/panels", "tests/roster",
+    "tests/doctor", "tests/latency", "tests/logs", "tests/panels", "tests/roster",
 )  # fmt: skip
 
 
