@@ -5,7 +5,9 @@
 Opens a `bousai lab` of its own; prints one JSON document: min, median and max of the rounds (milliseconds
 unless the name says otherwise). The table is scrolled once as by a wheel (120 px a frame) and once as by its
 bar (top to bottom in 240 frames: every frame shows other rows). ``cpu_a_frame`` is the main thread's own time
-and does not mind a busy machine; frames and ``long_tasks`` (above 50 ms) are the wall's, and do. ``window``
+and does not mind a busy machine; frames and ``long_tasks`` (above 50 ms) are the wall's, and do. ``peer`` is
+a plain list of as many boxes with the same texts, none of which changes, scrolled as by a wheel in the same
+place; ``times_the_peer`` divides the two. ``window``
 and ``whole`` compare the two ways in which rows could travel: 100 rows when they come into sight, or all.
 """
 
@@ -51,6 +53,41 @@ SCROLL = """async (wheel) => {
   box.scrollTop = 0;
   return {long, median: frames[120], p95: frames[Math.floor(frames.length * 0.95)], worst: frames.at(-1),
           rows: document.querySelectorAll(".bkg [role=row]").length};
+}"""
+PEER = """async () => {
+  const box = document.querySelector(".bkg-scroll");
+  const list = document.createElement("div");
+  list.style.cssText = `overflow:auto;white-space:pre;height:${box.clientHeight}px`;
+  for (const row of document.querySelectorAll(".bkg-body > .bkg-row")) {
+    const line = document.createElement("div");
+    line.style.cssText = `display:flex;height:${row.offsetHeight}px`;
+    for (const id of row.getAttribute("aria-owns").split(" ")) {
+      const cell = document.createElement("div");
+      const like = document.getElementById(id);
+      cell.style.cssText = `flex:none;overflow:hidden;width:${like.offsetWidth}px;border:1px solid`;
+      cell.textContent = like.textContent;
+      line.append(cell);
+    }
+    list.append(line);
+  }
+  box.hidden = true;
+  box.after(list);
+  const most = list.scrollHeight - list.clientHeight;
+  const frames = [];
+  let before = performance.now();
+  for (let step = 0; step <= 240; step++) {
+    const at = (step * 120) % (2 * most);
+    list.scrollTop = at > most ? 2 * most - at : at;
+    await new Promise(requestAnimationFrame);
+    const now = performance.now();
+    frames.push(now - before);
+    before = now;
+  }
+  const boxes = list.querySelectorAll("div").length;
+  list.remove();
+  box.hidden = false;
+  frames.sort((a, b) => a - b);
+  return {median: frames[120], p95: frames[Math.floor(frames.length * 0.95)], worst: frames.at(-1), boxes};
 }"""
 JUMP = """async (share) => {
   const box = document.querySelector(".bkg-scroll");
@@ -136,7 +173,7 @@ def in_browser(path: Path, rounds: int, folder: Path) -> dict[str, Any]:
 
     lab = Lab(folder / "home", time_scale=40.0)
     first, jumps, shown, answered = [], [], [], []
-    ways: dict[str, dict[str, list[float]]] = {"wheel": {}, "bar": {}}
+    ways: dict[str, dict[str, list[float]]] = {"peer": {}, "wheel": {}, "bar": {}}
     rows = 0
     try:
         with sync_playwright() as driver:
@@ -162,10 +199,11 @@ def in_browser(path: Path, rounds: int, folder: Path) -> dict[str, Any]:
             for turn in range(rounds):
                 for way, kept in ways.items():
                     before = cpu(meter)
-                    found = page.evaluate(SCROLL, way == "wheel")
+                    found = page.evaluate(PEER) if way == "peer" else page.evaluate(SCROLL, way == "wheel")
                     found["cpu_a_frame"] = (cpu(meter) - before) / 241
-                    found["long_tasks"] = len(found.pop("long"))
-                    rows = max(rows, found.pop("rows"))
+                    if way != "peer":
+                        found["long_tasks"] = len(found.pop("long"))
+                        rows = max(rows, found.pop("rows"))
                     for name, value in found.items():
                         kept.setdefault(name, []).append(value)
                 jumps += [page.evaluate(JUMP, share) for share in (0.3 + turn / 50, 0.9 - turn / 50)]
@@ -183,11 +221,22 @@ def in_browser(path: Path, rounds: int, folder: Path) -> dict[str, Any]:
     return {
         "foldout_to_first_rows_ms": spread(first),
         **{way: {name: spread(values) for name, values in kept.items()} for way, kept in ways.items()},
+        "times_the_peer": {
+            way: {name: round(_middle(ways, way, name) / _middle(ways, "peer", name), 2) for name in RATIOS}
+            for way in ("wheel", "bar")
+        },
         "rows_in_dom": rows,
         "jump_to_rows_ms": spread(jumps),
         "edit_shown_ms": spread(shown),
         "edit_answered_ms": spread(answered),
     }
+
+
+RATIOS = ("cpu_a_frame", "median", "p95")
+
+
+def _middle(ways: dict[str, dict[str, list[float]]], way: str, name: str) -> float:
+    return max(0.01, statistics.median(ways[way][name]))
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
         self.confirmed = False
         self.refresh()
 
-    @tl.observe("checked", "plan", "result", "status", "handouts", "confirmed")
+    @tl.observe("checked", "plan", "result", "status", "handouts", "confirmed", "saved_note")
     def _changed(self, _: Any) -> None:
         self.refresh()
 
@@ -263,7 +263,8 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
         done.append(f"名簿の確認（{checked.people:,} 名、注意 {warnings:,} 件）")
         if plan is None:
             missing += ["計画", "登録", "配付資料", "ログインの確認"]
-            return "「計画を作る」を押してください。テナントと比べるだけで、何も変更しません。"
+            saved = "直した名簿を保存しました。" if self.saved_note else ""
+            return f"{saved}「計画を作る」を押してください。テナントと比べるだけで、何も変更しません。"
         done.append(f"計画（新規 {plan.count('create'):,} 名、変更 {plan.count('update'):,} 名）")
         if result is None or not result.complete:
             missing += ["登録", "配付資料", "ログインの確認"]
@@ -349,7 +350,7 @@ class OnboardingPanel(Panel):
 
         model = self.model
         if model.checked is None:
-            return Report(True, ["まだ始めていません。上の「名簿を確認する」を押してください。"])
+            return Report(True, ["まだ始めていません。登録の画面の「名簿を確認する」を押してください。"])
         lines = [f"済：{line}" for line in model.finished] + [f"まだ：{line}" for line in model.missing]
         result, status = model.result, model.status
         ok = bool(

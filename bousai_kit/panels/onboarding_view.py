@@ -55,7 +55,7 @@ class OnboardingView(PanelView):
             options=ROOMS,
             description="訓練用のトークルーム",
             style={"description_width": "initial"},
-            layout=ipw.Layout(width="auto", margin="2px 2px 8px"),
+            layout=ipw.Layout(width="auto", margin="2px 2px 8px 0"),
         )
         self.units_note = ipw.HTML()
         self.check = button(

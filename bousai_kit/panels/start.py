@@ -77,7 +77,7 @@ class StartModel(PanelModel):
         if seen.unseen:
             missing.append(f"ほかの {len(seen.unseen)} 項目は、直すと確認できます。")
         self.missing = missing
-        self.next_step = f"{first.hint}直したら、もう一度「接続を確認する」を押します。"
+        self.next_step = f"{first.hint}直したら、もう一度「接続を確認する」を押してください。"
 
     def _traffic_changed(self) -> None:
         self.requests = self.traffic.count
@@ -199,8 +199,14 @@ class StartPanel(Panel):
         model = self.model
         assert isinstance(model, StartModel)
         if model.examination is None:
-            return Report(True, ["上の「接続を確認する」を押してから、もう一度ここを実行してください。"])
-        return Report(model.ok, [model.next_step, *model.missing], model.table())
+            return Report(
+                True,
+                [
+                    "まだ確認していません。「接続を確認する」を押し、終わったら、上の「すべて実行」を押してください。"
+                ],
+            )
+        said = "接続の確認は、すべて正常です。" if model.ok else "直すところがあります。"
+        return Report(model.ok, [said, model.next_step, *model.missing], model.table())
 
     async def check(self) -> Report:
         """Unattended: press the button and judge; in front of a person: judge what is there."""

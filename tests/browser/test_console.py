@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from bousai_kit.roster import roster_rows, sample_roster
 from bousai_kit.tables import read_table, write_csv
 from tests.browser.test_doctor import admin
+from tests.browser.test_onboarding_walk import saved
 
 FOLD = "API が使えないとき（管理者画面で一括追加）"
 
@@ -31,5 +34,9 @@ def test_a_free_plan(sight: Any, start_lab: Callable[..., Any], tmp_path: Path) 
     sight.wait_for("【未確認】")
     sight.page.get_by_text(FOLD).first.scroll_into_view_if_needed()
     sight.shoot("10_console")
+    name, content = saved(sight, "取り込むファイルと手順")
+    with zipfile.ZipFile(io.BytesIO(content)) as pack:
+        assert name == "管理者画面用_auto.zip"
+        assert {"手順.txt", "2_メンバー_自動作成_002.xlsx"} <= set(pack.namelist())
     made = sorted((lab.home / "console" / "auto").glob("2_*.xlsx"))
     assert [len(read_table(path).rows) for path in made] == [100, 20]

@@ -102,17 +102,17 @@ class Table:
         return self.root.get_by_role("button", name=name)
 
 
-def opened(sight: Any, lab: Any, roster: Path) -> Table:
+def opened(sight: Any, lab: Any, roster: Path, units: Path | None = None) -> Table:
     page = sight.page
     page.add_init_script(HOLD)
     page.goto(lab.page("10_onboarding"))
     page.locator(".bk-banner").first.wait_for(timeout=90_000)
-    with page.expect_file_chooser() as chooser:
-        page.locator("button.widget-upload").first.click()
-    chooser.value.set_files(str(roster))
-    sight.wait_until(
-        lambda: roster.name in page.locator(".widget-text input").first.input_value(), what="chosen"
-    )
+    for place, file in enumerate([roster, *([units] if units else [])]):
+        with page.expect_file_chooser() as chooser:
+            page.locator("button.widget-upload").nth(place).click()
+        chooser.value.set_files(str(file))
+        chosen = page.locator(".widget-text input").nth(place)
+        sight.wait_until(lambda: file.name in chosen.input_value(), what="chosen")  # noqa: B023
     sight.press("名簿を確認する")
     sight.wait_for("名簿の確認（")
     page.locator(".bk-mending").get_by_text("名簿を表で直す").first.click()
