@@ -72,5 +72,5 @@ class ReviewBox(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         model: Any = self._model
         self.layout.display = "flex" if model.plan is not None else "none"
         self.make.disabled = model.busy
-        label = "計画の確認用（氏名を含みます。確認が済んだら削除してください）"
+        label = "計画の確認用（氏名入り。済んだら削除）"
         self.made.offer([Made(Path(model.review), label)] if model.review else [])
