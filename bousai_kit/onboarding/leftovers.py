@@ -1,7 +1,7 @@
 """Files below ``BOUSAI_HOME`` that hold names and have served their time.
 
-Rosters from a browser, drafts of rosters that nobody has saved, reminder lists, rejected rows. (A draft is
-removed when its roster is saved; plans that were applied stay, since an undo needs them.)
+Rosters from a browser, drafts of rosters that nobody has saved, reminder lists, reviews of plans, rejected
+rows. (A draft is removed when its roster is saved; plans that were applied stay, since an undo needs them.)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _WHERE = (
     "uploads/*.xlsx",
     "uploads/drafts/*/*.json",
     "reminders/*.xlsx",
+    "reviews/*.xlsx",
     "plans/*.rejected.csv",
 )
 

@@ -309,7 +309,8 @@ async def _carry(
         undo_id=undo_id,
     )
     said = {"undo_id": undo_id, "undone": result.undone, "impossible": len(undo.impossible)}
-    await ledger.append(stream, "undo.ended" if result.complete else "undo.stopped", body=said)
+    how = "ended" if result.complete else "stopped" if result.left else "failed"
+    await ledger.append(stream, f"undo.{how}", body=said)
     return result
 
 

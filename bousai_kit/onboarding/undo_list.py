@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Applied", "list_applied"]
 
-_KINDS = ("apply.planned", "undo.begun", "undo.ended", "undo.stopped")
+_STATES = {
+    "undo.begun": "undoing",
+    "undo.stopped": "undoing",
+    "undo.failed": "failed",
+    "undo.ended": "undone",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,8 @@ class Applied:
     create, update, suspend : int
         People, as planned.
     state : str
-        ``applied``, ``undoing`` (an undo has begun and not come to its end) or ``undone``.
+        ``applied``, ``undoing`` (an undo has begun and was interrupted), ``failed`` (it came to its end, and
+        something could not be taken back) or ``undone``.
     """
 
     apply_id: str
@@ -42,10 +48,10 @@ async def list_applied(ledger: Ledger, *, home: Path, domain_id: int) -> list[Ap
     """Applies of this tenant whose plan this home keeps, newest first; first those whose undo is open."""
     found: dict[str, Applied] = {}
     states: dict[str, str] = {}
-    for event in await ledger.read(prefix="apply:", kinds=_KINDS):
+    for event in await ledger.read(prefix="apply:", kinds=("apply.planned", *_STATES)):
         apply_id = event.stream.removeprefix("apply:")
         if event.kind != "apply.planned":
-            states[apply_id] = "undone" if event.kind == "undo.ended" else "undoing"
+            states[apply_id] = _STATES[event.kind]
         elif event.body.get("domain_id") == domain_id and (home / "plans" / f"{apply_id}.json").is_file():
             create, update, suspend = (
                 int(event.body.get(name) or 0) for name in ("create", "update", "suspend")

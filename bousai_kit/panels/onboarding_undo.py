@@ -195,7 +195,7 @@ class UndoSteps(PanelModel):
 def _said(one: Applied) -> str:
     counts = [("新規", one.create), ("変更", one.update), ("一時停止", one.suspend)]
     people = "、".join(f"{word} {count:,} 名" for word, count in counts if count) or "人の変更なし"
-    open_ = "【取り消しの途中】" if one.state == "undoing" else ""
+    open_ = {"undoing": "【取り消しの途中】", "failed": "【取り消しの失敗が残っています】"}.get(one.state, "")
     at = one.at.astimezone(ZoneInfo("Asia/Tokyo"))
     return f"{open_}{at:%Y-%m-%d %H:%M}　{people}　{one.apply_id}"
 

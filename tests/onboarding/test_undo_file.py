@@ -419,6 +419,7 @@ def test_whoever_begins_while_the_undo_runs_is_not_deleted(home: Path) -> None:
         result = await carried(bench, made, tell=tell)
         assert [one["staff_number"] for one in result.failed][:1] == [number]
         assert "利用を始めた" in result.failed[0]["reason"]
+        assert (await list_applied(bench.ledger, home=home, domain_id=bench.domain_id))[0].state == "failed"
         assert user_of(bench, number) is not None
         again = await carried(bench, await planned(bench, plan))
         assert again.complete
