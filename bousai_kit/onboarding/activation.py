@@ -235,12 +235,19 @@ def count_status(
                     "todo": case.todo,
                     "ask": case.said,
                     "days": case.days,
-                    "give_to": _other(helpers.get(group_of(person), ()), person.staff_number),
+                    "give_to": group_of(person),  # who that is, below
                     "ward": person.ward,
                     "bureau": person.bureau,
                     "device_os": person.device_os,
                 }
             )
+    out = {one["staff_number"] for one in stuck}
+    in_use = {
+        group: next((one for one in numbers if one not in out), "") for group, numbers in helpers.items()
+    }
+    for one in stuck:
+        group = str(one["give_to"])
+        one["give_to"] = in_use.get(group) or _other(helpers.get(group, ()), str(one["staff_number"]))
     order = list(REASONS)
     stuck.sort(key=lambda one: (order.index(str(one["code"])), -int(str(one["days"]))))  # the worst first
     notes = [] if auth is None else list(auth.notes)
@@ -267,8 +274,8 @@ def _states(person: Expected, member: Member, facts: Facts) -> Iterable[str]:
         yield "pending"
     elif not member.suspended:
         yield "active"
-    if not (member.pending or invited):
-        yield "uninvited"
+        if not invited:
+            yield "uninvited"
     if member.user_id in facts.reached:
         yield "reachable"
 

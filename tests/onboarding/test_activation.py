@@ -125,6 +125,10 @@ def test_who_is_asked_to_pass_it_on() -> None:
     assert {one["staff_number"]: one["give_to"] for one in found.stuck} == {
         "1": "2", "2": "1", "3": "2", "4": "", "5": "4", "6": "",
     }  # fmt: skip
+    members = [Member("u1", key="1"), Member("u2", key="2", suspended=True)]
+    found = count_status(people[:3], members, facts=Facts(), now=NOW)
+    assert [one["give_to"] for one in found.stuck] == ["1", "1"], "the liaison is out; the head is in"
+    assert (found.active, found.uninvited) == (1, 1), "of those in use, not of the suspended"
 
 
 def test_the_funnel_from_the_ledger_and_from_a_roster(home: Path) -> None:
