@@ -113,7 +113,9 @@ def register_handouts(onboard: typer.Typer) -> None:
                         look=look,
                         single=single,
                         covers=cover,
-                        only=tuple(only or ()),
+                        only=tuple(
+                            one for text in only or () for one in text.replace("、", ",").split(",") if one
+                        ),
                         with_invited=invited,
                         pending_only=pending,
                         passphrase=locked,

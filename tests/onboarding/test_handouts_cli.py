@@ -69,7 +69,7 @@ def test_paper_from_the_plan_to_the_end(run: Run, roster: str, home: Path, tmp_p
     assert sum("受領簿" in page for page in pages) == groups
     assert sum("もう使えません" in page for page in pages) == made["spent"]
     number = city(6, 2).people[4].staff_number
-    code, again, _ = run("handouts", "plan.json", "--out", "out", "--only", number, "--offline")
+    code, again, _ = run("handouts", "plan.json", "--out", "out", "--only", f"{number},{number}", "--offline")
     assert (code, again["pages"], again["files"]) == (0, 1, ["out/handouts-again.pdf"])
     assert number in text_of("out/handouts-again.pdf")[0]
     code, wrong, _ = run("handouts", "plan.json", "--out", "out", "--only", "Z999")
