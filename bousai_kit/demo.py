@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bousai_kit.errors import BousaiKitError, ConfigError
+from bousai_kit.errors import BousaiKitError, ConfigError, os_reason
 from bousai_kit.lab import leave_out_slow_parts
 
 __all__ = ["MARKER", "NOTEBOOKS", "run_demo"]
@@ -126,7 +126,7 @@ def _workshop(out: Path) -> Iterator[Path]:
         work = Path(tempfile.mkdtemp(prefix=f".{out.name or 'demo'}-", dir=parent))
     except OSError as error:
         raise ConfigError(
-            f"{parent} に書き込めません（{error.strerror}）。",
+            f"{parent} に書き込めません（{os_reason(error)}）。",
             setting="--out",
             hint="--out を変えてください。",
         ) from None

@@ -35,6 +35,7 @@ Messages never hold a token, a key, a request body or a person's name.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -72,7 +73,25 @@ __all__ = [
     "SignatureMismatch",
     "TransportFailed",
     "TruncatedExport",
+    "os_reason",
 ]
+
+_OS_REASONS = {
+    errno.ENOENT: "場所が見つかりません",
+    errno.ENOTDIR: "場所が見つかりません",
+    errno.EACCES: "権限がありません",
+    errno.EPERM: "権限がありません",
+    errno.EROFS: "書き込みのできない場所です",
+    errno.ENOSPC: "空き容量がありません",
+    errno.EISDIR: "フォルダーです",
+    errno.EEXIST: "同じ名前のものがあります",
+    errno.ENAMETOOLONG: "名前が長すぎます",
+}
+
+
+def os_reason(error: OSError) -> str:
+    """What the operating system said, in the words of an office where they are known."""
+    return _OS_REASONS.get(error.errno or 0) or error.strerror or type(error).__name__
 
 
 class DataQualityWarning(UserWarning):

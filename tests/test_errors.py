@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import inspect
 import pickle
 import re
@@ -22,6 +23,7 @@ from bousai_kit.errors import (
     RateLimited,
     RosterError,
     SignatureMismatch,
+    os_reason,
 )
 
 KINDS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, BousaiKitError)]
@@ -165,3 +167,9 @@ def test_errors_cross_a_process_border(kind: type[BousaiKitError]) -> None:
     assert type(again) is kind
     assert str(again) == str(made(kind))
     assert vars(again) == vars(made(kind))
+
+
+def test_what_the_system_said_is_said_in_japanese_where_it_is_known() -> None:
+    assert os_reason(FileNotFoundError(errno.ENOENT, "No such file", "名簿.csv")) == "場所が見つかりません"
+    assert os_reason(OSError(5, "odd")) == "odd"
+    assert os_reason(TimeoutError()) == "TimeoutError"

@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bousai_kit.errors import ConfigError
+from bousai_kit.errors import ConfigError, os_reason
 from bousai_kit.latency.analysis import Analysis, say_s
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def build_report(
             _replace(out / name, content)
     except OSError as error:
         raise ConfigError(
-            f"報告書を書き出せません（{out}：{error.strerror}）。",
+            f"報告書を書き出せません（{out}：{os_reason(error)}）。",
             setting="--out",
             hint="書き出し先の権限と空き容量を確認してください。Excel で開いている場合は閉じてください。",
         ) from None

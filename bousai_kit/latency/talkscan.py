@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bousai_kit.errors import InputError
+from bousai_kit.errors import InputError, os_reason
 from bousai_kit.logs.records import MAX_CELL, Columns, find_columns, pick_encoding, read_records
 from bousai_kit.logs.talk import login_of
 
@@ -148,7 +148,7 @@ def _scan_one(
             columns = _header(file.read(HEAD))
     except OSError as error:
         raise InputError(
-            f"トークログ {path} を開けません（{error.strerror}）。",
+            f"トークログ {path} を開けません（{os_reason(error)}）。",
             hint="ファイルの場所と権限を確認してください。",
         ) from None
     rows = None

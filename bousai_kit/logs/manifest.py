@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bousai_kit.errors import ConfigError
+from bousai_kit.errors import ConfigError, os_reason
 
 __all__ = ["Entry", "Manifest", "sha256_file", "stamp"]
 
@@ -151,7 +151,7 @@ class Manifest:
             _flush_folder(target.parent)
         except OSError as error:
             raise ConfigError(
-                f"ログの保管先に書き込めません（{error.strerror}）。",
+                f"ログの保管先に書き込めません（{os_reason(error)}）。",
                 setting="BOUSAI_HOME",
                 hint="BOUSAI_HOME の場所、権限、ディスクの空き容量を確認してください。",
             ) from None
@@ -223,7 +223,7 @@ class Manifest:
                 if (one.size, one.sha256) not in parts:  # else: whole, only its name is still due
                     broken.append(f"{one.file}：ファイルがありません")
             except OSError as error:
-                broken.append(f"{one.file}：読めません（{error.strerror}）")
+                broken.append(f"{one.file}：読めません（{os_reason(error)}）")
         if len({(one.file, one.sha256) for one in entries}) != len(listed):
             broken.append("manifest.jsonl：同じファイルに異なるハッシュがあります")
         for path in sorted(self.folder.glob("*/*")):

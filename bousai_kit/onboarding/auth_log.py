@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.clock import Clock, in_thread
-from bousai_kit.errors import ApiError, InputError, LineWorksError
+from bousai_kit.errors import ApiError, InputError, LineWorksError, os_reason
 from bousai_kit.logs.records import pick_encoding, read_rows
 from bousai_kit.logs.talk import login_of
 
@@ -332,7 +332,7 @@ def _read(piece: Piece, words: Words, found: dict[str, list[Login]], notes: list
         notes.append(f"{piece.path.name}：{error.sentence()}")
         return
     except OSError as error:
-        notes.append(f"保管したログイン履歴 {piece.path.name} を開けません（{error.strerror}）。")
+        notes.append(f"保管したログイン履歴 {piece.path.name} を開けません（{os_reason(error)}）。")
         return
     for login_id, row in rows:
         found.setdefault(login_id, []).append(row)

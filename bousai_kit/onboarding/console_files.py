@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bousai_kit.errors import InputError
+from bousai_kit.errors import InputError, os_reason
 from bousai_kit.onboarding.console import MEMBERS_PER_FILE, UNITS_PER_FILE, ConsoleFile, ConsoleFiles
 from bousai_kit.onboarding.console_table import COLUMNS_FILE, METHODS
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
@@ -81,7 +81,7 @@ def write_console(files: ConsoleFiles, out: Path, *, kind: str = "xlsx") -> tupl
         _put(part, whole, old, (*names, README))
     except OSError as error:
         raise InputError(
-            f"フォルダー {out} に書き込めません（{error.strerror or type(error).__name__}）。",
+            f"フォルダー {out} に書き込めません（{os_reason(error)}）。",
             hint="中のファイルを Excel などで開いていたら閉じ、空き容量と書き込みの権限を確かめてから、"
             "もう一度実行してください。",
         ) from None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bousai_kit.errors import ConfigError
+from bousai_kit.errors import ConfigError, os_reason
 
 if TYPE_CHECKING:
     from yaml import Node
@@ -58,7 +58,7 @@ def load_text(home: Path | None = None) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise _refused(path, ["文字コードが UTF-8 ではありません"]) from None
     except OSError as error:
-        raise _refused(path, [f"開けません（{error.strerror}）"]) from None
+        raise _refused(path, [f"開けません（{os_reason(error)}）"]) from None
     except yaml.YAMLError as error:
         raise _refused(path, [_said(error)]) from None
     problems = [problem for _, problem in sorted(_problems(root), key=lambda one: one[0])]

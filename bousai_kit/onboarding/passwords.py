@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from bousai_kit.errors import ConfigError
+from bousai_kit.errors import ConfigError, os_reason
 
 __all__ = ["PlanSecret", "derive_password", "home_mark", "is_strong", "plans_folder"]
 
@@ -124,7 +124,7 @@ class PlanSecret:
             ) from None
         except OSError as error:
             raise ConfigError(
-                f"初期パスワードの秘密 {self.path.name} を読めません（{error.strerror}）。",
+                f"初期パスワードの秘密 {self.path.name} を読めません（{os_reason(error)}）。",
                 setting="BOUSAI_HOME",
             ) from None
         if os.name == "posix" and mode & 0o077:

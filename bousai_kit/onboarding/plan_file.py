@@ -17,7 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bousai_kit.errors import InputError
+from bousai_kit.errors import InputError, os_reason
 from bousai_kit.onboarding.bulk import collecting_later
 from bousai_kit.onboarding.items import (
     LABELS,
@@ -105,7 +105,7 @@ def load_plan(path: Path) -> Plan:
             document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(
-            f"計画のファイル {path} を開けません（{error.strerror}）。",
+            f"計画のファイル {path} を開けません（{os_reason(error)}）。",
             hint="`bousai onboard plan 名簿 --out PLAN.json` で作ったファイルを指定してください。",
         ) from None
     except (ValueError, RecursionError):

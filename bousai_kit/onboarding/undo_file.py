@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bousai_kit.errors import ConfigError, GuardError, InputError
+from bousai_kit.errors import ConfigError, GuardError, InputError, os_reason
 from bousai_kit.onboarding.passwords import home_mark
 from bousai_kit.onboarding.plan_file import write_private
 from bousai_kit.onboarding.undo_items import KINDS, UndoPlan
@@ -78,7 +78,7 @@ def load_undo(path: Path) -> UndoPlan:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(
-            f"取り消しの計画のファイル {path} を開けません（{error.strerror}）。", hint=_HINT
+            f"取り消しの計画のファイル {path} を開けません（{os_reason(error)}）。", hint=_HINT
         ) from None
     except (ValueError, RecursionError):
         document = None

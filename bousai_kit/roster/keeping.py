@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bousai_kit.errors import InputError
+from bousai_kit.errors import InputError, os_reason
 from bousai_kit.roster.editing import RosterTable
 from bousai_kit.tables import read_bytes
 
@@ -68,7 +68,7 @@ def save_beside(table: RosterTable, now: datetime, *, encoding: str = "", over: 
                 continue
     except OSError as error:
         raise InputError(
-            f"{source.parent} に書き込めません（{error.strerror}）。",
+            f"{source.parent} に書き込めません（{os_reason(error)}）。",
             hint="「ダウンロード」で手元に保存するか、書き込めるフォルダーに名簿を移してください。",
         ) from None
     raise InputError("同じ名前のファイルが多すぎます。", hint="1 分待って、もう一度保存してください。")

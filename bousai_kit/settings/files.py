@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from bousai_kit.errors import ConfigError
+from bousai_kit.errors import ConfigError, os_reason
 from bousai_kit.settings.values import NAMES, SECRETS, variable
 
 __all__ = ["from_dotenv", "from_toml", "read_small", "toml_values"]
@@ -43,7 +43,7 @@ def read_small(path: Path, setting: str, *, private: bool, mend: str = "") -> by
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
-        raise ConfigError(f"{path} を読めません（{error.strerror}）。", setting=setting) from None
+        raise ConfigError(f"{path} を読めません（{os_reason(error)}）。", setting=setting) from None
 
 
 def from_dotenv(cwd: Path) -> dict[str, str]:

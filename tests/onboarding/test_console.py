@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        with pytest.raises(InputError, match="No space left"):
+        with pytest.raises(InputError, match="空き容量がありません"):
             write_console(files_of(some({})), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     monkeypatch.chdir(tmp_path)
