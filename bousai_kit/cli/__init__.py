@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from bousai_kit.cli._terminal import Bar, emit, emit_ready, emitted, forget, note, plain
-from bousai_kit.errors import BousaiKitError, GuardError
+from bousai_kit.errors import BousaiKitError, GuardError, os_reason
 
 if TYPE_CHECKING:
     from bousai_kit.workbench import Workbench
@@ -221,7 +221,7 @@ def report(error: BaseException) -> int:
         said, hint, code = _usage(error), "使い方は --help で確認できます。", 2
     elif isinstance(error, OSError) and error.strerror:
         where = f"（{error.filename}）" if error.filename else ""
-        said, code = f"ファイルまたは通信の操作に失敗しました：{error.strerror}{where}。", 2
+        said, code = f"ファイルまたは通信の操作に失敗しました：{os_reason(error)}{where}。", 2
         hint = "場所、権限、ディスクの空き容量を確認してから、もう一度実行してください。"
     else:  # a defect: neither its text nor its frames go on the screen, they could hold anything
         said, code = f"プログラムの誤りで止まりました（{type(error).__name__}{_place(error)}）。", 2
