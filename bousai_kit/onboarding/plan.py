@@ -219,7 +219,6 @@ class _Differ:
         for unit in units:
             found = view.unit_by_code(unit.code, unit.name)
             self.unit_ids[unit.code] = found.unit_id if found is not None else ""
-        self.code_of = {unit_id: code for code, unit_id in self.unit_ids.items() if unit_id}
         self.titles = {kind: plan_titles(kind, people, view.titles(kind)) for kind in KINDS}
         self.kinds = [kind for kind in KINDS if self.titles[kind]]
 
