@@ -215,7 +215,7 @@ def _table(
     what: str,
     sheet: str,
 ) -> Table:
-    records = [[_text(value) for value in row] for row in values]
+    records = [[value if type(value) is str else _text(value) for value in row] for row in values]
     last = max((row for row, _ in facts.missing), default=0)
     records += [[] for _ in range(last - len(records))]
     for (row, place), mask in facts.masks.items():
