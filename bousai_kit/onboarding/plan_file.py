@@ -36,6 +36,7 @@ from bousai_kit.roster import Person
 __all__ = [
     "content_digest",
     "keep_copy",
+    "kept_digest",
     "kept_plan",
     "load_plan",
     "plan_digest",
@@ -164,6 +165,12 @@ def kept_plan(home: Path, plan_id: str) -> Plan:
             hint="`bousai onboard apply` を実行したのと同じ BOUSAI_HOME で実行してください。",
         )
     return load_plan(path)
+
+
+def kept_digest(home: Path, plan_id: str) -> str:
+    """`content_digest` of a kept plan as it was written: a later kit may write it otherwise."""
+    path = home / "plans" / f"{PlanSecret(home, plan_id).path.stem}.json"
+    return _digests(json.loads(path.read_text(encoding="utf-8")))[1]
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -17,7 +17,7 @@ from bousai_kit.errors import GuardError, InputError
 from bousai_kit.onboarding.carry import WORKERS, Carrier, Tell
 from bousai_kit.onboarding.estimate import estimate_s, phase_s
 from bousai_kit.onboarding.journal import AT_ONCE, Journal
-from bousai_kit.onboarding.plan_file import content_digest, kept_plan
+from bousai_kit.onboarding.plan_file import content_digest, kept_digest, kept_plan
 from bousai_kit.onboarding.tenant_view import TenantView, read_tenant
 from bousai_kit.onboarding.undo_drift import came_true, check_undo_drift
 from bousai_kit.onboarding.undo_file import check_undo_place, name_undo
@@ -203,13 +203,13 @@ async def _look(
         raise GuardError("この登録は別のテナント（ドメイン）のものです。何も変更していません。")
     applied, journal = Journal(ledger, apply_id), Journal(ledger, apply_id, undo=True)
     await applied.refresh()
-    digest = content_digest(plan)
     if applied.planned is None:
         raise InputError(
             f"登録 {apply_id} は台帳にありません。",
             hint="ID を確かめてください（`onboard apply` の結果にあります）。",
         )
-    if applied.planned.get("plan_sha256", digest) != digest:
+    digest = str(applied.planned.get("plan_sha256") or content_digest(plan))
+    if content_digest(plan) != digest and kept_digest(home, apply_id) != digest:  # an older kit wrote it
         raise GuardError(
             f"このフォルダにある計画 {apply_id} は、実行されたものと内容が違います。何も変更していません。",
             hint="登録を実行した BOUSAI_HOME の控え（plans フォルダ）を確かめてください。",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bousai_kit.onboarding.items import LABELS, PRIVATE, PersonItem, Plan
-from bousai_kit.onboarding.plan_file import content_digest, write_private
+from bousai_kit.onboarding.plan_file import write_private
 from bousai_kit.onboarding.undo_items import FIELDS, UndoPlan
 from bousai_kit.tables import xlsx_bytes
 
@@ -29,7 +29,7 @@ def undo_sheets(undo: UndoPlan, plan: Plan | None) -> dict[str, Sheet]:
     plan : Plan or None
         Of the apply: knows names and values. None, or another one: the sheets do without.
     """
-    if plan is not None and content_digest(plan) != undo.plan_sha256:
+    if plan is not None and plan.plan_id != undo.apply_id:
         plan = None
     return {
         "取り消せないもの": (
