@@ -163,6 +163,45 @@ def test_interrupted_leaves_in_order(number: signal.Signals) -> None:
     assert err.startswith("中断しました。")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows には疑似端末がない")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_at_the_confirmation_nothing_is_sent(number: signal.Signals) -> None:
+    """The loop stands still while somebody types: it hears of no signal."""
+    import pty
+
+    code = (
+        "import sys, typer\n"
+        "from bousai_kit import cli\n"
+        "async def work():\n"
+        "    cli.confirm('200 名に送信します。', yes=False)\n"
+        "    print('sent', flush=True)\n"
+        "try:\n"
+        "    cli.run(work)\n"
+        "except typer.Exit as left:\n"
+        "    sys.exit(left.exit_code)\n"
+    )
+    ours, theirs = pty.openpty()
+    try:
+        pipes = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) as process:
+            assert process.stderr is not None
+            asked = b""
+            while not asked.endswith("押してください：".encode()):
+                read = process.stderr.read(1)
+                assert read, asked
+                asked += read
+            process.send_signal(number)
+            try:
+                out, err = process.communicate(timeout=20)
+            finally:
+                process.kill()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (process.returncode, out) == (130, b"")
+    assert err.decode().startswith("\n中断しました。")
+
+
 @dataclass
 class Point:
     at: datetime

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from bousai_kit.cli._stopping import typed_line
 from bousai_kit.cli._terminal import Bar, emit, emit_ready, emitted, forget, note, plain
 from bousai_kit.errors import BousaiKitError, GuardError, os_reason
 
@@ -201,9 +202,7 @@ def confirm(question: str, *, yes: bool, word: str = "はい") -> None:
         hint = "内容を確かめ、--yes を付けてもう一度実行してください。"
         raise GuardError("確認が必要な操作です。", hint=hint)
     note(question)
-    sys.stderr.write(f"実行するには「{word}」と入力して Enter を押してください：")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip() != word:
+    if typed_line(f"実行するには「{word}」と入力して Enter を押してください：") != word:
         raise GuardError("確認されなかったため、何もしませんでした。", hint="")
 
 

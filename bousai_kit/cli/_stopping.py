@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import select
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 from bousai_kit.cli._terminal import note
 
-__all__ = ["stop_on_signal"]
+__all__ = ["at_the_keyboard", "stop_on_signal", "typed_line"]
 
 SAID = (
     "中断を受け付けました。送信中のものが終わりしだい止まります（順番待ちがあると 1 分ほどかかります）。"
@@ -35,6 +39,43 @@ def stop_on_signal() -> Iterator[asyncio.Event]:
     finally:
         inside = False
         restore()
+
+
+@contextlib.contextmanager
+def at_the_keyboard() -> Iterator[None]:
+    """While something is typed the loop stands still and hears of no signal: each raises at once.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C, or SIGTERM.
+    """
+
+    def leave(*_: object) -> NoReturn:
+        note("")  # what was being typed keeps its line
+        raise KeyboardInterrupt
+
+    before: dict[signal.Signals, Any] = {}
+    try:
+        with contextlib.suppress(ValueError):  # not the main thread: no signal comes here
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, leave)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def typed_line(prompt: str) -> str:
+    """What somebody types behind the prompt, up to Enter."""
+    with at_the_keyboard():
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        if os.name == "posix":  # a signal that comes just before a read begins would not end it
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # no real file
+                while not select.select([sys.stdin.fileno()], [], [], 0.2)[0]:
+                    pass
+        return sys.stdin.readline().strip()
 
 
 def _listen(signalled: Callable[[], None]) -> Callable[[], None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import Bar, Json, bench_for_cli, emit, note, run
+from ._stopping import at_the_keyboard
 
 if TYPE_CHECKING:
     from ..onboarding.items import Plan
@@ -167,8 +168,10 @@ def _asked() -> str:
             "合言葉を尋ねる画面がありません。",
             hint="--passphrase-file FILE で、合言葉のファイルを指定してください。",
         )
-    given = getpass.getpass("PDF を開く合言葉（表示されません）：", sys.stderr)
-    if getpass.getpass("もう一度：", sys.stderr) != given:
+    with at_the_keyboard():
+        given = getpass.getpass("PDF を開く合言葉（表示されません）：", sys.stderr)
+        again = getpass.getpass("もう一度：", sys.stderr)
+    if again != given:
         raise InputError("2 回の合言葉が違います。何も作っていません。", hint="もう一度実行してください。")
     return given
 
