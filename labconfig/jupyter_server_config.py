@@ -15,8 +15,12 @@ def strip_outputs(model: dict[str, Any], **_: Any) -> None:
     if model.get("type") != "notebook" or not isinstance(model.get("content"), dict):
         return
     content = model["content"]
+    about = content.get("metadata", {})
     for name in VOLATILE:
-        content.get("metadata", {}).pop(name, None)
+        about.pop(name, None)
+    if isinstance(about.get("kernelspec"), dict):  # as they are kept: a save alone changes no file
+        about["kernelspec"]["display_name"] = "Python 3"
+        about["language_info"] = {"name": "python"}
     for cell in content.get("cells", ()):
         if cell.get("cell_type") == "code":
             cell["outputs"] = []

@@ -290,3 +290,10 @@ def test_saved_notebooks_hold_no_results() -> None:
     }  # fmt: skip
     for other in ({"type": "file", "content": "text"}, {"type": "directory", "content": None}, {}):
         strip(model=dict(other))
+    for path in (ROOT / "notebooks").glob("*.ipynb"):  # a lab saves by itself: that alone changes no file
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved["metadata"]["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
+        saved["metadata"]["language_info"] |= {"version": "3.11.7", "pygments_lexer": "ipython3"}
+        strip(model={"type": "notebook", "content": saved})
+        assert saved == kept
