@@ -19,6 +19,7 @@ from bousai_kit.lineworks.pacing import Concurrency, Limits, Pacer, known_gap_s,
 __all__ = ["Gate", "Pass", "Turns"]
 
 _EPSILON_S = 0.001
+_LONG_REST_S = 10.0  # of a longer one there is nothing to gain
 _SURE_AFTER = 4  # answers say how long the way is
 _LATELY = 50  # so many answers back: a machine may be carried to another network
 _LONGEST_TRIP_S = 0.25
@@ -220,7 +221,7 @@ class Turns:
     clock : Clock
         For the rests.
     trip_s : callable, optional
-        From `Gate`: so much of a rest after an answer is spent on the way.
+        From `Gate`: so much of a rest after an answer is spent on the way; counted of rests of a few seconds.
     """
 
     def __init__(self, *, clock: Clock, trip_s: Callable[[], float] = float) -> None:
@@ -250,7 +251,7 @@ class Turns:
             trip_s = 0.0
             try:
                 yield
-                trip_s = self._trip_s()
+                trip_s = self._trip_s() if rest_s < _LONG_REST_S else 0.0
             finally:
                 if rest_s:
                     self._ended[rest_key] = self._clock.monotonic() - trip_s
