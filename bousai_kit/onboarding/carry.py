@@ -35,7 +35,7 @@ from bousai_kit.onboarding.together import together
 if TYPE_CHECKING:
     from bousai_kit.clock import Clock
 
-__all__ = ["Carrier", "Tell"]
+__all__ = ["LOOK_AROUND_S", "Carrier", "Tell"]
 
 Tell = Callable[[int, int, str], None]
 
@@ -163,7 +163,7 @@ class Carrier:
             if not later or self._fatal is not None or self.stopped:
                 break
             await self._clock.sleep(GIVEN_UP_S)
-            await self.journal.refresh()
+            await self._look_around()
             waiting, later = later, []
             for step in waiting:
                 if await self._carry(step, patient=True, pending=bool(later)):
@@ -179,10 +179,8 @@ class Carrier:
     async def _look_around(self) -> None:
         """See what another process has done meanwhile, an undo above all."""
         self._looked = self._clock.monotonic()
-        if self._undoing:
-            return
         await self.journal.refresh()
-        if self.journal.undone:
+        if self.journal.undone and not self._undoing:
             raise GuardError("この登録は、別の処理で取り消されています。続きは実行しません。", hint="")
 
     @contextlib.asynccontextmanager

@@ -36,7 +36,6 @@ from bousai_kit.roster import Person
 __all__ = [
     "content_digest",
     "keep_copy",
-    "kept_digest",
     "kept_plan",
     "load_plan",
     "plan_digest",
@@ -45,7 +44,7 @@ __all__ = [
     "write_private",
 ]
 
-FORMAT = "bousai-onboarding-plan/2"
+FORMAT = "bousai-onboarding-plan/3"
 _LARGEST = 1 << 28
 _LISTS = {
     "suspend": Leaver,
@@ -57,9 +56,6 @@ _LISTS = {
     "rooms": RoomItem,
 }
 _NAMES = {"units": "orgunits"}
-_LATER = ("stay", "levels")
-"""Lists that older files do not have: written when there is something in them, and then counted and named."""
-
 _ROW = tuple(one.name for one in fields(Person) if one.name != "extra")
 _REPEATED = (
     *("orgunit_code", "orgunit_name", "position", "level", "hq_role", "ward", "bureau", "device_os", "note"),
@@ -111,7 +107,13 @@ def load_plan(path: Path) -> Plan:
         ) from None
     except (ValueError, RecursionError):
         document = None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    found = document.get("format") if isinstance(document, dict) else None
+    if isinstance(found, str) and found != FORMAT and found.startswith(FORMAT.rpartition("/")[0]):
+        raise InputError(
+            f"計画のファイル {path.name} は、別の版の bousai_kit で作られたため、使えません。",
+            hint="`bousai onboard plan` で計画を作り直してください。",
+        )
+    if not isinstance(document, dict) or found != FORMAT:
         raise InputError(
             f"{path.name} は登録計画のファイルではありません。",
             hint="`bousai onboard plan 名簿 --out PLAN.json` で作ったファイルを指定してください。",
@@ -125,8 +127,7 @@ def load_plan(path: Path) -> Plan:
     try:
         with collecting_later():
             plan = _plan(document)
-            if _as_we_write(document, plan):
-                object.__setattr__(plan, "content_sha256", bare)
+            object.__setattr__(plan, "content_sha256", bare)
             return plan
     except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(
@@ -167,12 +168,6 @@ def kept_plan(home: Path, plan_id: str) -> Plan:
     return load_plan(path)
 
 
-def kept_digest(home: Path, plan_id: str) -> str:
-    """`content_digest` of a kept plan as it was written: a later kit may write it otherwise."""
-    path = home / "plans" / f"{PlanSecret(home, plan_id).path.stem}.json"
-    return _digests(json.loads(path.read_text(encoding="utf-8")))[1]
-
-
 def write_private(path: Path, content: bytes) -> None:
     """Write a file for its owner alone, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -200,18 +195,12 @@ def _document(plan: Plan) -> dict[str, Any]:
         "roster_sha256": plan.roster_sha256,
         "leavers": plan.leavers,
         "summary": {
-            name: value
-            for name, value in plan.as_json().items()
-            if name not in ("plan_id", "notes", *(one for one in _LATER if not getattr(plan, one)))
+            name: value for name, value in plan.as_json().items() if name not in ("plan_id", "notes")
         },
         "notes": list(plan.notes),
-        "labels": {name: label for name, label in LABELS.items() if name != "level" or plan.levels},
+        "labels": dict(LABELS),
         "people": _Rows(plan.people),
-        **{
-            _NAMES.get(name, name): [_slim(one) for one in getattr(plan, name)]
-            for name in _LISTS
-            if name not in _LATER or getattr(plan, name)
-        },
+        **{_NAMES.get(name, name): [_slim(one) for one in getattr(plan, name)] for name in _LISTS},
         "masters": list(plan.masters),
         "left_alone": plan.left_alone,
         "bot_id": plan.bot_id,
@@ -285,16 +274,6 @@ def _digests(document: Mapping[str, Any]) -> tuple[str, str]:
     return whole.hexdigest(), bare.hexdigest()
 
 
-def _as_we_write(document: Mapping[str, Any], plan: Plan) -> bool:
-    """Written anew, the plan would be what was read: not so of a file that an older kit wrote otherwise."""
-    again = _document(plan)
-    if set(document) - {"sha256"} != set(again):
-        return False
-    return all(
-        _terse.encode(document[name]) == _terse.encode(again[name]) for name in again.keys() - {"people"}
-    )
-
-
 def _written(document: Mapping[str, Any]) -> Iterator[bytes]:
     """The same for a person to read: one line a thing."""
     head = "{\n "
@@ -324,7 +303,6 @@ def _plan(document: Mapping[str, Any]) -> Plan:
     lists: dict[str, Any] = {
         name: tuple(_made(kind, one) for one in document[_NAMES.get(name, name)])
         for name, kind in _LISTS.items()
-        if name not in _LATER or name in document
     }
     return Plan(
         plan_id=str(document["plan_id"]),
@@ -347,7 +325,7 @@ def _plan(document: Mapping[str, Any]) -> Plan:
 
 
 def _passwords(document: Mapping[str, Any]) -> str:
-    way = str(document.get("passwords", "admin"))
+    way = str(document["passwords"])
     if way not in ("admin", "member"):
         raise ValueError(way)
     return way

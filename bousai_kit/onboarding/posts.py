@@ -153,8 +153,8 @@ class _Units:
 
 
 def _left(item: PersonItem) -> tuple[str, str]:
-    """Name and code of the unit that somebody leaves; of an older plan's file as it was shown."""
-    name, code = item.unit_before or (item.changes["orgunit"][0], "")
+    """Name and code of the unit that somebody leaves; "" for who was in none."""
+    name, code = item.unit_before or ("", "")
     return name, code
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import GuardError, InputError
-from bousai_kit.onboarding.carry import WORKERS, Carrier, Tell
+from bousai_kit.onboarding.carry import LOOK_AROUND_S, WORKERS, Carrier, Tell
 from bousai_kit.onboarding.estimate import estimate_s, phase_s
-from bousai_kit.onboarding.journal import AT_ONCE, Journal
-from bousai_kit.onboarding.plan_file import content_digest, kept_digest, kept_plan
+from bousai_kit.onboarding.journal import AT_ONCE, Journal, State
+from bousai_kit.onboarding.living import Living
+from bousai_kit.onboarding.plan_file import content_digest, kept_plan
+from bousai_kit.onboarding.steps import GIVEN_UP_S
 from bousai_kit.onboarding.tenant_view import TenantView, read_tenant
 from bousai_kit.onboarding.undo_drift import came_true, check_undo_drift
 from bousai_kit.onboarding.undo_file import check_undo_place, name_undo
@@ -36,6 +38,7 @@ __all__ = ["UndoPlan", "UndoResult", "build_undo", "carry_undo", "plan_undo", "u
 _MADE = ("step.done", "step.settled_done")
 _UNDO_ID = re.compile(r"u\d{8}-\d{6}-[0-9a-f]{8}")
 _STILL_AT_WORK = timedelta(seconds=90)
+_ON_THE_LINE = timedelta(seconds=GIVEN_UP_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,17 @@ class _Sight:
     view: TenantView
     applied: Journal
     journal: Journal
+    living: Living
+
+    def at_work(self, now: datetime) -> bool:
+        """Something that the apply has begun may still be on its way."""
+        return any(self._on_its_way(state, now) for state in self.applied.states.values())
+
+    def _on_its_way(self, state: State, now: datetime) -> bool:
+        age = abs(now - state.at)
+        if state.status != "open" or age >= _STILL_AT_WORK:
+            return False
+        return age < _ON_THE_LINE or not self.living.is_over(state.run)
 
 
 async def plan_undo(
@@ -208,8 +222,8 @@ async def _look(
             f"登録 {apply_id} は台帳にありません。",
             hint="ID を確かめてください（`onboard apply` の結果にあります）。",
         )
-    digest = str(applied.planned.get("plan_sha256") or content_digest(plan))
-    if content_digest(plan) != digest and kept_digest(home, apply_id) != digest:  # an older kit wrote it
+    digest = str(applied.planned.get("plan_sha256"))
+    if content_digest(plan) != digest:
         raise GuardError(
             f"このフォルダにある計画 {apply_id} は、実行されたものと内容が違います。何も変更していません。",
             hint="登録を実行した BOUSAI_HOME の控え（plans フォルダ）を確かめてください。",
@@ -230,11 +244,12 @@ async def _look(
         settling={step for step, at in done.items() if view.read_at - at <= SURE},
     )
     undo.domain_id, undo.made_at, undo.plan_sha256 = domain_id, view.read_at, digest
-    undo.notes += await _notes(undo, applied, view)
+    sight = _Sight(undo, view, applied, journal, Living(home, apply_id, journal.run))
+    undo.notes += await _notes(sight)
     calls, reading = undo.count_calls(), max(1, view.requests)
     undo.calls = sum(calls.values()) + reading
     undo.eta_s = estimate_s(calls, reading=reading, per_minute=view.per_minute, limits={})
-    return _Sight(name_undo(undo, home), view, applied, journal)
+    return replace(sight, undo=name_undo(undo, home))
 
 
 async def _made_elsewhere(ledger: Ledger, stream: str) -> set[str]:
@@ -249,12 +264,18 @@ async def _made_elsewhere(ledger: Ledger, stream: str) -> set[str]:
     return found - {""}
 
 
-async def _notes(undo: UndoPlan, applied: Journal, view: TenantView) -> list[str]:
-    notes = []
-    at_work = [state.at for state in applied.states.values() if state.status == "open"]
-    if not applied.undone and any(abs(view.read_at - at) < _STILL_AT_WORK for at in at_work):
+async def _notes(sight: _Sight) -> list[str]:
+    undo, applied, notes = sight.undo, sight.applied, []
+    if not applied.undone and sight.at_work(sight.view.read_at):
         notes.append(
             "この登録は、いまも別の画面で実行されているかもしれません。止めてから取り消してください。"
+        )
+    lost = {key for key, _ in applied.in_doubt if key.startswith("user.create:")}
+    lost = {key for key in lost if not applied.done(key) and not _shown(key, sight)}
+    if lost:
+        notes.append(
+            f"登録できたか分からない {len(lost):,} 名は、いまはテナントに見えません。"
+            "後から現れることがあるため、10 分ほどたってから、もう一度取り消してください。"
         )
     pages = await applied.ledger.read(stream=applied.stream, kinds=("handout.printed",))
     printed = {event.subject for event in pages} & {undo.labels.get(one) for one in undo.delete}
@@ -264,6 +285,12 @@ async def _notes(undo: UndoPlan, applied: Journal, view: TenantView) -> list[str
             "渡した紙を回収し、残っている紙とファイルを破棄してください。"
         )
     return notes
+
+
+def _shown(step: str, sight: _Sight) -> bool:
+    """The tenant shows who was to be created, or it is too late for that."""
+    old = abs(sight.view.read_at - sight.applied.states[step].at) >= SURE
+    return old or sight.view.member_by_key(step.partition(":")[2]) is not None
 
 
 async def _carry(
@@ -276,7 +303,7 @@ async def _carry(
     tell: Tell | None,
 ) -> UndoResult:
     undo, applied, journal = sight.undo, sight.applied, sight.journal
-    known = {key: state.at for key, state in applied.states.items()}
+    known = {key: (state.at, state.status) for key, state in applied.states.items()}
     ledger, stream = journal.ledger, journal.stream
     await ledger.append(stream, "undo.begun", body={"undo_id": undo_id}, once=f"{stream}|undo.begun")
     await journal.refresh()
@@ -294,8 +321,13 @@ async def _carry(
     )
     for title, steps, workers in work.phases():
         await carrier.phase(title, steps(), workers=workers or WORKERS)
-    await applied.refresh()  # an apply that was under way has ended what it had begun
-    since = sum(known.get(key) != state.at for key, state in applied.states.items())
+    await applied.refresh()
+    while sight.at_work(clock.now()) and not carrier.stopped:  # it hears of the undo and ends what it began
+        if tell is not None:
+            tell(total, total, "実行中の登録が止まるのを待っています…")
+        await clock.sleep(LOOK_AROUND_S)
+        await applied.refresh()
+    since = sum(known.get(key) != (state.at, state.status) for key, state in applied.states.items())
     unknown = tuple(_named(one, undo) for one in carrier.unknown)
     result = UndoResult(
         apply_id=undo.apply_id,

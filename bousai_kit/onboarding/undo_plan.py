@@ -140,11 +140,12 @@ def _created(item: PersonItem, view: TenantView, made: _Made, undo: UndoPlan) ->
 
 def _changed(item: PersonItem, view: TenantView, journal: Journal, undo: UndoPlan) -> None:
     state = journal.state(f"user.update:{item.person.staff_number}")
-    if state is None or not state.may_have_happened:
+    back = "state" in item.changes  # a request of its own, that may have been done before another failed
+    if state is None or not (state.may_have_happened or back):
         return
     member = view.member_by_id(item.user_id)
     if member is None or member.deleted:
-        if "state" not in item.changes:
+        if not back:
             undo.cannot(_who(item), _GONE)
         return
     now = values_before(member, item.changes)
@@ -152,7 +153,7 @@ def _changed(item: PersonItem, view: TenantView, journal: Journal, undo: UndoPla
     body = {wire: item.before[wire] for wire in away if _still_ours(wire, item, member, view)}
     if len(body) < len(away):
         undo.cannot(_who(item), "その後に変更された項目は、そのままにします。")
-    if "state" in item.changes:
+    if back:
         undo.delete.append(member.user_id)
         undo.labels[member.user_id] = item.person.staff_number
     elif body:
@@ -281,7 +282,9 @@ def _label(user_id: str, member: Member | None) -> str:
 def _units(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan, kept: set[str]) -> None:
     for unit in reversed(plan.units):  # children before parents
         there = view.unit_by_id(unit.unit_id) if unit.action == "update" else None
-        state = made.may_have(f"orgunit.update:{unit.code}") if unit.action == "update" else None
+        state = made.journal.state(f"orgunit.update:{unit.code}") if unit.action == "update" else None
+        if state is not None and not (state.may_have_happened or len(unit.changes) > 1):
+            state = None  # of two requests the first may have been done
         if state is not None and there is None:
             undo.cannot(f"組織 {unit.code}", _GONE)
         elif state is not None and there is not None:
@@ -316,9 +319,6 @@ def _unit_changed(unit: UnitItem, there: Unit, view: TenantView, undo: UndoPlan)
         elif there.name != old:
             undo.cannot(who, _SINCE)
     if "parent" not in unit.changes:
-        return
-    if "parent" not in unit.before:  # a plan of an older kit
-        undo.cannot(who, "上位組織の変更は、管理画面で戻してください。")
         return
     old = str(unit.before["parent"])
     now = view.unit_by_code(unit.parent_code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,6 @@ def plans_with_secret(home: Path) -> list[Plan]:
     """Plans of this home that were applied and whose passwords can still be derived, oldest first."""
     found = []
     for path in sorted((home / "plans").glob("*.secret")):
-        if path.with_suffix(".json").is_file():
+        with contextlib.suppress(InputError):  # never applied, or of another version: the others are not lost
             found.append(kept_plan(home, path.stem))
     return found

@@ -15,7 +15,6 @@ from bousai_kit.onboarding import build_plan, load_plan, plan_undo, save_plan, u
 from bousai_kit.onboarding.bodies import build_update
 from bousai_kit.onboarding.drift import TenantDrifted
 from bousai_kit.onboarding.items import LevelItem
-from bousai_kit.onboarding.plan_file import content_digest
 from bousai_kit.onboarding.titles import KINDS, LEVEL, Kind, Title
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from tests.onboarding.onlab import Killed, Killer, apply, bench_at, city, plan_for, reborn
@@ -103,12 +102,7 @@ def test_the_level_goes_to_this_tenant_s_organization_and_everything_else_stays(
     assert body["organizations"][0] == {"domainId": DOMAIN, "primary": True, "levelId": "l2", "orgUnits": []}
 
 
-def test_a_plan_without_levels_is_written_as_before_and_an_older_file_is_read(tmp_path: Path) -> None:
-    plan = build_plan(roster(person()), view())
-    path = save_plan(plan, tmp_path / "plan.json")
-    text = path.read_text("utf-8")
-    assert not {"levels", "level"} & _names(json.loads(text)), "an apply begun by an older kit goes on"
-    assert load_plan(path).content_sha256 == content_digest(plan)
+def test_levels_stand_in_the_file_of_a_plan(tmp_path: Path) -> None:
     with_levels = build_plan(roster(person(level="局長級")), view(levels=LEVELS))
     assert with_levels.levels == (LevelItem("create", "局長級", 3),)
     path = save_plan(with_levels, tmp_path / "levels.json")
@@ -116,12 +110,6 @@ def test_a_plan_without_levels_is_written_as_before_and_an_older_file_is_read(tm
     said = json.loads(path.read_text("utf-8"))
     assert said["levels"] == [{"action": "create", "name": "局長級", "order": 3, "executive": False}]
     assert (said["summary"]["levels"], said["labels"]["level"]) == ({"create": 1, "unchanged": 0}, "職級")
-
-
-def _names(said: Any) -> set[str]:
-    if isinstance(said, dict):
-        return set(said) | {name for one in said.values() for name in _names(one)}
-    return {name for one in said for name in _names(one)} if isinstance(said, list) else set()
 
 
 # -- on a tenant ------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from bousai_kit.errors import ConfigError, InputError
 from bousai_kit.onboarding import load_plan, prepare_plan, save_plan
 from bousai_kit.onboarding.items import Plan
 from bousai_kit.onboarding.plan import build_plan
-from bousai_kit.onboarding.plan_file import content_digest, keep_copy, kept_plan, plan_digest
+from bousai_kit.onboarding.plan_file import FORMAT, content_digest, keep_copy, kept_plan, plan_digest
 from tests.onboarding.test_plan import crowd, member, person, roster, view
 from tests.yardstick import in_stints
 
@@ -56,21 +56,11 @@ def test_the_digest_without_the_home_is_known_after_loading_and_goes_with_no_oth
     )
 
 
-def test_a_plan_that_an_older_kit_wrote_otherwise_has_the_digest_that_it_has_without_a_file(
-    tmp_path: Path,
-) -> None:
-    plan = prepare_plan(a_plan(), tmp_path / "home")
-    path = save_plan(plan, tmp_path / "plan.json")
-    said = json.loads(path.read_text("utf-8"))
-    del said["passwords"], said["sha256"]
-    said["labels"]["state"] = "じょうたい"
-    text = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    said["sha256"] = hashlib.sha256(text.encode()).hexdigest()
-    path.write_text(json.dumps(said, indent=1), "utf-8")
-    loaded = load_plan(path)
-    assert loaded == plan
-    assert loaded.content_sha256 == ""
-    assert content_digest(loaded) == content_digest(plan)
+def test_a_plan_of_another_version_is_refused_as_such(tmp_path: Path) -> None:
+    path = save_plan(a_plan(), tmp_path / "plan.json")
+    path.write_text(path.read_text("utf-8").replace(FORMAT, "bousai-onboarding-plan/2"), "utf-8")
+    with pytest.raises(InputError, match="別の版の bousai_kit で作られた"):
+        load_plan(path)
 
 
 @pytest.mark.parametrize(

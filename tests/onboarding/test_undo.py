@@ -13,9 +13,10 @@ import pytest
 from bousai_kit.errors import GuardError, InputError
 from bousai_kit.onboarding import plan_undo, undo_apply
 from bousai_kit.onboarding.journal import Journal
-from bousai_kit.onboarding.plan_file import keep_copy
+from bousai_kit.onboarding.plan_file import content_digest, keep_copy
 from bousai_kit.onboarding.room_steps import room_title
 from bousai_kit.onboarding.undo import UndoResult
+from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.workbench import Workbench
 from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for, tenant_problems, without
 
@@ -155,6 +156,70 @@ def test_an_apply_that_is_undone_meanwhile_does_not_go_on(home: Path) -> None:
     run(home, work)
 
 
+def test_what_an_apply_had_under_way_is_waited_for_and_said_to_be_left(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city(6, 2)
+        few = without(roster, *(one.staff_number for one in roster.people[2:]))
+        assert (await apply(bench, await plan_for(bench, few))).complete
+        before = state(bench)
+        plan = await plan_for(bench, roster)
+        slow = Fault("slow", on="users.create", nth=(2,), seconds=25.0)
+        bench.sandbox.faults = FaultPlan([slow])  # type: ignore[union-attr]
+
+        async def take_back() -> UndoResult:
+            await bench.clock.sleep(3.0)
+            return await undo(bench, plan.plan_id)
+
+        applied, undone = await asyncio.gather(apply(bench, plan), take_back(), return_exceptions=True)
+        assert isinstance(applied, GuardError)
+        assert isinstance(undone, UndoResult)
+        assert (undone.left, undone.complete) == (1, False), "an account came after the last deletion"
+        assert (await undo(bench, plan.plan_id)).complete
+        assert state(bench) == before
+
+    run(home, work)
+
+
+def test_who_was_brought_back_before_the_rest_of_the_row_was_refused(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city(6, 3)
+        first = await plan_for(bench, roster)
+        assert (await apply(bench, first)).complete
+        assert (await undo(bench, first.plan_id)).complete
+        await bench.clock.sleep(700)
+        second = await plan_for(bench, roster)
+
+        def tell(done: int, total: int, text: str) -> None:
+            units = bench.sandbox.tenant.table("orgunits")  # type: ignore[union-attr]
+            lost = [key for key, one in units.items() if one["orgUnitExternalKey"] == "U2"]
+            if text.startswith("メンバー") and lost:
+                units.pop(lost[0])
+
+        assert len((await apply(bench, second, tell=tell)).failed) == 2
+        assert (await undo(bench, second.plan_id)).complete
+        users = bench.sandbox.tenant.table("users").values()  # type: ignore[union-attr]
+        assert [one["isAdministrator"] for one in users if not one["isDeleted"]] == [True]
+
+    run(home, work)
+
+
+def test_whose_creation_is_in_doubt_may_appear_later(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        plan = await plan_for(bench, city())
+        journal = Journal(bench.ledger, plan.plan_id)
+        keep_copy(plan, bench.home)
+        await journal.plan({"domain_id": bench.domain_id, "plan_sha256": content_digest(plan)}, [])
+        step = f"user.create:{plan.people[0].person.staff_number}"
+        await journal.intend(step)
+        await journal.end(step, "unknown")
+        said = "".join((await plan_undo(plan.plan_id, **given(bench))).notes)
+        assert "登録できたか分からない 1 名" in said
+        await bench.clock.sleep(600)
+        assert (await plan_undo(plan.plan_id, **given(bench))).notes == []
+
+    run(home, work)
+
+
 def test_who_has_begun_is_not_deleted_and_later_changes_stay(home: Path) -> None:
     async def work(bench: Workbench) -> None:
         roster = city()
@@ -263,7 +328,7 @@ def test_another_apply_made_the_account_that_this_one_gave_up(home: Path) -> Non
         first = await plan_for(bench, roster)
         journal = Journal(bench.ledger, first.plan_id)
         keep_copy(first, bench.home)
-        await journal.plan({"domain_id": bench.domain_id}, [])
+        await journal.plan({"domain_id": bench.domain_id, "plan_sha256": content_digest(first)}, [])
         await journal.intend(f"user.create:{number}")
         await journal.end(f"user.create:{number}", "settled_absent")  # killed before the next try
         second = await plan_for(bench, replace(roster, sha256="again"))
@@ -279,7 +344,7 @@ def test_a_room_that_may_have_been_built_is_named(home: Path) -> None:
         plan = await plan_for(bench, city(), rooms="always")
         journal = Journal(bench.ledger, plan.plan_id)
         keep_copy(plan, bench.home)
-        await journal.plan({"domain_id": bench.domain_id}, [])
+        await journal.plan({"domain_id": bench.domain_id, "plan_sha256": content_digest(plan)}, [])
         await journal.intend(f"room.create:{plan.rooms[0].key}")
         preview = await plan_undo(plan.plan_id, **given(bench))
         titles = [one["subject"] for one in preview.impossible]
