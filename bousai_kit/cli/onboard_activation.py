@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -173,6 +174,11 @@ def status_text(found: Status) -> str:
         )
     for name, counts in found.by_device_os.items():
         lines.append(f"  端末 {name}：{counts['active']:,}/{counts['planned']:,} 名がログイン済み")
+    lines += [
+        f"  {label}（ログイン済み/対象）：{_shares(groups)}"
+        for label, groups in (("区", found.by_ward), ("局", found.by_bureau))
+        if set(groups) - {"（記入なし）"}
+    ]
     if found.stuck:
         said = "、".join(f"{REASONS[code]} {count:,} 名" for code, count in found.stuck_by.items())
         lines.append(f"対応が必要な人 {len(found.stuck):,} 名（{said}）")
@@ -183,6 +189,12 @@ def status_text(found: Status) -> str:
         rest = len(found.stuck) - SHOWN
         lines.append(f"  ほか {rest:,} 名（全員は --json か onboard reminders で出せます）")
     return "\n".join(lines)
+
+
+def _shares(groups: Mapping[str, Mapping[str, int]]) -> str:
+    """Each group in few letters, those first in which most have still to log in."""
+    ordered = sorted(groups.items(), key=lambda one: one[1]["active"] - one[1]["planned"])
+    return "、".join(f"{name} {counts['active']:,}/{counts['planned']:,}" for name, counts in ordered)
 
 
 def _others(planned: Invitations) -> list[str]:

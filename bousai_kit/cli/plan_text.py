@@ -30,7 +30,8 @@ def plan_lines(plan: Plan) -> list[str]:
         f"組織の新規 {units['create']:,}・変更 {units['update']:,}、{titles}"
         f"グループの新規 {groups['create']:,}・変更 {groups['update']:,}、"
         f"トークルームの新規 {rooms['create']:,}・作り直し {rooms['rebuild']:,}・退出 {rooms['leave']:,}",
-        f"ポストの着任 {posts['filled']:,}・交代 {posts['handed_over']:,}・空席 {posts['vacated']:,}",
+        f"ポストの着任 {posts['filled']:,}・交代 {posts['handed_over']:,}・"
+        f"減員 {posts['reduced']:,}・空席 {posts['vacated']:,}",
         f"通信 {plan.calls:,} 回、およそ {minutes:,} 分",
         *(f"注意：{sentence}" for sentence in plan.notes),
     ]
@@ -41,7 +42,8 @@ def plan_text(plan: Plan, out: Path | None) -> str:
     from ..onboarding.posts import KINDS, deputies_in_doubt, posts_of, say_numbers
 
     lines = [f"計画 {plan.plan_id}", *plan_lines(plan)]
-    for post in [one for one in posts_of(plan) if one.kind in ("handed_over", "vacated")][:50]:
+    moved = [one for one in posts_of(plan) if one.before and one.kind != "unchanged"]
+    for post in moved[:50]:
         before, after = (
             f"職員番号 {said}" if said else "なし" for said in map(say_numbers, (post.went, post.came))
         )

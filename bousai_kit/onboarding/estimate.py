@@ -11,7 +11,7 @@ from bousai_kit.onboarding.items import Plan
 __all__ = ["at_limit_s", "count_calls", "estimate_s", "phase_s"]
 
 PEAK_S = 1800.0
-ORGUNIT_S = 1.0
+ORGUNIT_S = 1.0  # counted at the server: the way there and back is within it
 ANSWER_S = 0.1
 AT_ONCE = 16
 
@@ -89,7 +89,7 @@ def phase_s(steps: Iterable[str], limit: Callable[[str], int]) -> float:
             most = limit(_OPERATIONS[kind])
             last = (count - 1) % most + 1  # the answers of earlier windows come while they last
             spans.append(at_limit_s(count, most) + ANSWER_S * (1 + last // AT_ONCE))
-    return units * (ORGUNIT_S + ANSWER_S) + max(spans, default=0.0)
+    return units * ORGUNIT_S + max(spans, default=0.0)
 
 
 def estimate_s(
@@ -118,7 +118,7 @@ def estimate_s(
             operation.partition(".")[0], "4"
         )
         if phase == "1":
-            phases[phase] = phases.get(phase, 0.0) + count * (ORGUNIT_S + ANSWER_S)
+            phases[phase] = phases.get(phase, 0.0) + count * ORGUNIT_S
         else:
             answers = ANSWER_S * (1 + count // AT_ONCE)
             phases[phase] = max(phases.get(phase, 0.0), at_limit_s(count, limit(operation)) + answers)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from bousai_kit.roster import Person
+from bousai_kit.roster.columns import REJECTED
 
 __all__ = [
     "LABELS",
@@ -47,10 +48,6 @@ LABELS: Mapping[str, str] = {
 
 PRIVATE = frozenset({"last_name", "first_name", "last_kana", "first_kana", "phone", "login_id"})
 """Fields whose contents no screen, log or widget shows; the review file and the roster do."""
-
-
-REJECTED = "登録できない理由"
-"""Column of the file of rejected rows: a roster with it holds a part of the people."""
 
 STAYS: Mapping[str, str] = {
     "pending": "登録待ちのため一時停止できない",

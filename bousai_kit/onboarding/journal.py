@@ -68,11 +68,6 @@ class State:
         """When the last intent was written."""
         return moment(self.at_us)
 
-    @property
-    def may_have_happened(self) -> bool:
-        """Done, or nobody knows; what was given up and called absent may have taken effect later."""
-        return self.status != "failed"
-
 
 class Journal:
     """The stream ``apply:<id>``.
@@ -168,6 +163,17 @@ class Journal:
     def state(self, step: str) -> State | None:
         """Where a step stands; None: never tried."""
         return self.states.get(step)
+
+    def may_have_done(self, step: str) -> State | None:
+        """A step that can have taken effect; None: it surely has not.
+
+        What was given up and called absent may have taken effect later, whatever became of a later attempt.
+        """
+        state = self.states.get(step)
+        if state is None or state.status != "failed":
+            return state
+        doubt = any((step, attempt) in self.in_doubt for attempt in range(1, state.attempt + 1))
+        return state if doubt else None
 
     def done(self, step: str) -> bool:
         """The step is known to have been done."""

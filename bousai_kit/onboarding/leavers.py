@@ -56,7 +56,7 @@ def find_leavers(
         Org unit code of the roster → id in the tenant, "" where there is none.
     """
     items, people = tuple(items), tuple(people)
-    known = {item.user_id for item in items if item.user_id}
+    known = {item.user_id for item in items if item.user_id and item.action != "conflict"}
     numbers = {person.staff_number for person in people}
     claimed = {person.login_id.casefold() for person in people}
     taken = _taken(items, view, unit_ids)

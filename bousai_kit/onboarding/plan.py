@@ -259,22 +259,24 @@ class _Differ:
         by_key = self.view.member_by_key(person.staff_number)
         by_login = self.view.member_by_login(person.login_id)
         member = by_key or by_login
-        if member is None and self.view.number_taken(person.staff_number):
+        if member is None and self.view.member_by_number(person.staff_number) is not None:
             return self._conflict(
                 person,
                 "同じ職員番号で、ログインIDが違うメンバーがいます。二重に登録しないため、"
                 "名簿か管理画面のログインIDを合わせてください。",
+                self.view.member_by_number(person.staff_number),
             )
         if member is None:
             return PersonItem("create", person)
         if by_key is not None and by_login is not None and by_key is not by_login:
-            return self._conflict(person, "ログインIDを、別の職員番号のメンバーが使っています。")
+            return self._conflict(person, "ログインIDを、別の職員番号のメンバーが使っています。", by_key)
         if by_key is None and not self._same_person(member, person):
             if member.key and member.staff_number == person.staff_number:
                 return self._conflict(
                     person,
                     "同じログインIDと職員番号のメンバーの External Key が、職員番号と違います。"
                     "管理画面で External Key を職員番号にするか、空にしてください。",
+                    member,
                 )
             return self._conflict(
                 person,
@@ -282,6 +284,7 @@ class _Differ:
                 "前の番号に戻してください。別の人なら、ログインIDを変えてください。"
                 if self._same_name(member, person)
                 else "同じログインIDの、別の人のメンバーがいます。",
+                member,
             )
         if by_key is not None and self._stranger(by_key, person):
             return self._conflict(
@@ -292,7 +295,7 @@ class _Differ:
             )
         if member.administrator and member.login_id.casefold() != person.login_id.casefold():
             return self._conflict(
-                person, "管理者のログインIDは変更できません（管理画面で変更してください）。"
+                person, "管理者のログインIDは変更できません（管理画面で変更してください）。", member
             )
         changes = {} if person.staff_number in self.settled else self._changes(member, person)
         if not changes:
@@ -308,8 +311,12 @@ class _Differ:
         return () if unit is None else (unit.name, unit.key)
 
     @staticmethod
-    def _conflict(person: Person, reason: str) -> PersonItem:
-        return PersonItem("conflict", person, reason=reason)
+    def _conflict(person: Person, reason: str, member: Member | None = None) -> PersonItem:
+        """Nothing is written; the member is named where the row surely means it."""
+        same = member is not None and not member.deleted and _Differ._same_name(member, person)
+        return PersonItem(
+            "conflict", person, member.user_id if member is not None and same else "", reason=reason
+        )
 
     @staticmethod
     def _same_person(member: Member, person: Person) -> bool:

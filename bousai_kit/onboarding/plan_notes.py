@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from bousai_kit.onboarding.items import GroupItem, LevelItem, PersonItem, Plan, PositionItem, RoomItem
 from bousai_kit.onboarding.leavers import Leaving, namesakes
@@ -97,11 +97,17 @@ def notes_of_plan(plan: Plan, view: TenantView) -> list[str]:
             f"（職員番号：{pairs}{more}）。"
             "職員番号が変わった同じ人なら、名簿の番号を前の番号に戻し、計画を作り直してください。"
         )
-    dropped = len(set(_dropped(plan, view)))
-    if dropped:
+    dropped = _dropped(plan, view)
+    strangers = len(dropped - (claimed := dropped & _claimed(plan, view)))
+    if strangers:
         said.append(
-            f"作り直すか退出するトークルームにいる {dropped:,} 名は、名簿になく一時停止もしないため、"
+            f"作り直すか退出するトークルームにいる {strangers:,} 名は、名簿になく一時停止もしないため、"
             "新しいルームに入りません。名簿に漏れがないか確かめてください。"
+        )
+    if claimed:
+        said.append(
+            f"作り直すか退出するトークルームにいる {len(claimed):,} 名は、同じログインIDか職員番号の行を"
+            "登録しないため、新しいルームに入りません。その行を直してから計画を作り直してください。"
         )
     if plan.suspend:
         said.append(
@@ -114,14 +120,19 @@ def notes_of_plan(plan: Plan, view: TenantView) -> list[str]:
     return said
 
 
-def _dropped(plan: Plan, view: TenantView) -> Iterator[str]:
-    """Members of rooms that end who neither stand in the roster nor leave."""
+def _dropped(plan: Plan, view: TenantView) -> set[str]:
+    """Members of rooms that end who are nobody of the plan."""
     ending = {one.channel_id for one in plan.rooms if one.action in ("rebuild", "leave")}
     known = {item.user_id for item in plan.people} | {one.user_id for one in plan.suspend}
-    for room in view.rooms:
-        if room.channel_id in ending:
-            for user_id in room.members:
-                member = view.member_by_id(user_id)
-                here = member is not None and not (member.deleted or member.suspended)
-                if here and user_id not in known:
-                    yield user_id
+    inside = {one for room in view.rooms if room.channel_id in ending for one in room.members} - known
+    members = [member for member in map(view.member_by_id, inside) if member is not None]
+    return {member.user_id for member in members if not (member.deleted or member.suspended)}
+
+
+def _claimed(plan: Plan, view: TenantView) -> set[str]:
+    """Members whose login id or number stands in a row that is a conflict."""
+    rows = [item.person for item in plan.of("conflict")]
+    found = [view.member_by_login(one.login_id) for one in rows]
+    found += [view.member_by_key(one.staff_number) for one in rows]
+    found += [view.member_by_number(one.staff_number) for one in rows]
+    return {member.user_id for member in found if member is not None}

@@ -16,8 +16,14 @@ from bousai_kit.onboarding.titles import by_name
 
 __all__ = ["KINDS", "Post", "PostChange", "count_posts", "deputies_in_doubt", "posts_of", "say_numbers"]
 
-KINDS = {"filled": "着任", "handed_over": "交代", "vacated": "空席", "unchanged": "変更なし"}
-"""Was empty; has another holder; has none any more; as before."""
+KINDS = {
+    "filled": "着任",
+    "handed_over": "交代",
+    "reduced": "減員",
+    "vacated": "空席",
+    "unchanged": "変更なし",
+}
+"""Somebody comes, nobody goes; one comes, one goes; somebody goes, others stay; nobody is left; as before."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -109,10 +115,16 @@ def _changes(
 ) -> Iterator[PostChange]:
     for post in dict.fromkeys((*after, *before)):
         was, now = tuple(before.get(post, ())), tuple(after.get(post, ()))
-        same = {one[0] for one in was} == {one[0] for one in now}
-        kind = "unchanged" if same else "filled" if not was else "vacated" if not now else "handed_over"
         role = tuple(dict.fromkeys(one for one in roles.get(post, ()) if one))
-        yield PostChange(post, kind, was, now, role)
+        yield PostChange(post, _kind({one[0] for one in was}, {one[0] for one in now}), was, now, role)
+
+
+def _kind(was: set[str], now: set[str]) -> str:
+    if was == now:
+        return "unchanged"
+    if not now:
+        return "vacated"
+    return "reduced" if now < was else "filled" if was < now else "handed_over"
 
 
 def say_numbers(people: Iterable[tuple[str, str, str]]) -> str:

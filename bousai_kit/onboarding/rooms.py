@@ -93,7 +93,8 @@ def wished_rooms(people: Iterable[Person]) -> dict[str, tuple[str, list[Person]]
 
 def plan_rooms(items: Iterable[PersonItem], built: Sequence[BuiltRoom]) -> tuple[RoomItem, ...]:
     """What becomes of the rooms: kept, built anew, built, left. The same input gives the same answer."""
-    people = [item for item in items if item.action != "conflict"]
+    inside = {user_id for room in built for user_id in room.members}
+    people = [item for item in items if item.action != "conflict" or item.user_id in inside]
     user_ids = {item.person.staff_number: item.user_id for item in people}
     wished = wished_rooms(item.person for item in people)
     rooms = {one.key: one for one in built}

@@ -193,12 +193,12 @@ class TenantView:
             or self.member_by_login(person.login_id) is not None
         )
 
-    def number_taken(self, staff_number: str) -> bool:
-        """Some account bears this staff number, whatever its key and login id."""
+    def member_by_number(self, staff_number: str) -> Member | None:
+        """By staff number, whatever key and login id the account has."""
         found = self._index(
             "number", lambda: {one.staff_number: one for one in self.members if not one.deleted}
         )
-        return staff_number in found
+        return found.get(staff_number)
 
     def unit_by_id(self, unit_id: str) -> Unit | None:
         """By orgUnitId."""

@@ -328,6 +328,7 @@ async def _carry(
         await clock.sleep(LOOK_AROUND_S)
         await applied.refresh()
     since = sum(known.get(key) != (state.at, state.status) for key, state in applied.states.items())
+    since = max(since, sight.at_work(clock.now()))  # told not to wait
     unknown = tuple(_named(one, undo) for one in carrier.unknown)
     result = UndoResult(
         apply_id=undo.apply_id,

@@ -13,8 +13,8 @@ __all__ = ["leave_what_came_back", "note_mails", "note_people"]
 
 def note_mails(plan: Plan, journal: Journal, undo: UndoPlan) -> None:
     """Invitations that went out cannot be taken back; said before all else."""
-    states = [journal.state(f"user.create:{item.person.staff_number}") for item in plan.invited]
-    sent = sum(state is not None and state.may_have_happened for state in states)
+    steps = (f"user.create:{item.person.staff_number}" for item in plan.invited)
+    sent = sum(journal.may_have_done(step) is not None for step in steps)
     if sent:
         reason = "送られた招待メールは取り消せません。受け取った人に、手続きをしないよう知らせてください。"
         undo.impossible.insert(0, {"subject": f"招待メール {sent:,} 通", "reason": reason})

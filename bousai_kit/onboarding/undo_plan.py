@@ -90,11 +90,6 @@ class _Made:
     journal: Journal
     elsewhere: Collection[str]
 
-    def may_have(self, step: str) -> State | None:
-        """The step, if it can have made something."""
-        state = self.journal.state(step)
-        return state if state is not None and state.may_have_happened else None
-
     def is_it(self, state: State, found: str) -> bool:
         """What was found is what the step made."""
         if state.status == "done" and state.id:
@@ -113,7 +108,7 @@ def _who(item: PersonItem) -> str:
 
 def _created(item: PersonItem, view: TenantView, made: _Made, undo: UndoPlan) -> None:
     number = item.person.staff_number
-    state = made.may_have(f"user.create:{number}")
+    state = made.journal.may_have_done(f"user.create:{number}")
     if state is None:
         return
     member = view.member_by_key(number)
@@ -139,9 +134,9 @@ def _created(item: PersonItem, view: TenantView, made: _Made, undo: UndoPlan) ->
 
 
 def _changed(item: PersonItem, view: TenantView, journal: Journal, undo: UndoPlan) -> None:
-    state = journal.state(f"user.update:{item.person.staff_number}")
+    step = f"user.update:{item.person.staff_number}"
     back = "state" in item.changes  # a request of its own, that may have been done before another failed
-    if state is None or not (state.may_have_happened or back):
+    if (journal.state(step) if back else journal.may_have_done(step)) is None:
         return
     member = view.member_by_id(item.user_id)
     if member is None or member.deleted:
@@ -164,8 +159,7 @@ def _changed(item: PersonItem, view: TenantView, journal: Journal, undo: UndoPla
 
 def _left(leaver: Leaver, view: TenantView, journal: Journal, undo: UndoPlan) -> None:
     """Who was suspended is let in again."""
-    state = journal.state(f"user.suspend:{leaver.user_id}")
-    if state is None or not state.may_have_happened:
+    if journal.may_have_done(f"user.suspend:{leaver.user_id}") is None:
         return
     who = f"職員番号 {leaver.staff_number}" if leaver.staff_number else f"メンバー {leaver.user_id}"
     member = view.member_by_id(leaver.user_id)
@@ -216,7 +210,7 @@ def _others(
 
 def _groups(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan) -> None:
     journal = made.journal
-    numbers = {item.person.staff_number: item.user_id for item in plan.people}
+    numbers = {item.person.staff_number: item.user_id for item in plan.people if item.action != "conflict"}
     ours = {*numbers.values(), *undo.delete, *undo.suspend}
     ours |= {journal.id(f"user.create:{item.person.staff_number}") for item in plan.creates}
     for group in plan.groups:
@@ -225,7 +219,7 @@ def _groups(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan) -> None:
             _group_changed(group, view, journal, undo, numbers)
         if group.action != "create" or there is None:
             continue
-        state = made.may_have(f"group.create:{group.key}")
+        state = made.journal.may_have_done(f"group.create:{group.key}")
         if state is None:
             continue
         if there.key != group.key or not made.is_it(state, there.group_id):
@@ -242,8 +236,7 @@ def _group_changed(
     group: GroupItem, view: TenantView, journal: Journal, undo: UndoPlan, numbers: Mapping[str, str]
 ) -> None:
     def tried(step: str) -> bool:
-        state = journal.state(step)
-        return state is not None and state.may_have_happened
+        return journal.may_have_done(step) is not None
 
     renamed = "name" in group.changes and tried(f"group.update:{group.key}")
     added = [number for number in group.add if tried(f"group.add:{group.key}:{number}")]
@@ -281,13 +274,13 @@ def _label(user_id: str, member: Member | None) -> str:
 
 def _units(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan, kept: set[str]) -> None:
     for unit in reversed(plan.units):  # children before parents
-        there = view.unit_by_id(unit.unit_id) if unit.action == "update" else None
-        state = made.journal.state(f"orgunit.update:{unit.code}") if unit.action == "update" else None
-        if state is not None and not (state.may_have_happened or len(unit.changes) > 1):
-            state = None  # of two requests the first may have been done
-        if state is not None and there is None:
+        there, step = view.unit_by_id(unit.unit_id), f"orgunit.update:{unit.code}"
+        two = len(unit.changes) > 1  # requests, of which the first may have been done before the other failed
+        if (made.journal.state(step) if two else made.journal.may_have_done(step)) is None:
+            continue
+        if there is None:
             undo.cannot(f"組織 {unit.code}", _GONE)
-        elif state is not None and there is not None:
+        else:
             undo.labels[there.unit_id] = unit.code
             _unit_changed(unit, there, view, undo)
     moved = {unit_id: parent for unit_id, parent, _ in undo.unit_moves}
@@ -296,7 +289,7 @@ def _units(plan: Plan, view: TenantView, made: _Made, undo: UndoPlan, kept: set[
         below.setdefault(moved.get(one.unit_id, one.parent_id), set()).add(one.unit_id)
     for unit in reversed(plan.units):
         there = view.unit_by_code(unit.code) if unit.action == "create" else None
-        state = made.may_have(f"orgunit.create:{unit.code}")
+        state = made.journal.may_have_done(f"orgunit.create:{unit.code}")
         if there is None or state is None:
             continue
         if not made.is_it(state, there.unit_id):
@@ -337,7 +330,7 @@ def _unit_changed(unit: UnitItem, there: Unit, view: TenantView, undo: UndoPlan)
 
 def _titles(kind: Kind, plan: Plan, view: TenantView, made: _Made, undo: UndoPlan, kept: set[str]) -> None:
     for one in getattr(plan, kind.plural):
-        state = made.may_have(kind.step(one.name))
+        state = made.journal.may_have_done(kind.step(one.name))
         if state is None:
             continue
         who, there = f"{kind.label} {one.name}", view.title(kind, one.name)

@@ -120,7 +120,8 @@ def posts_table(plan: Plan | None) -> str:
             say_numbers(one.came) or "なし",
         )
         for one in posts_of(plan)
-        if one.kind in ("handed_over", "vacated") or (one.kind == "filled" and plan.count("unchanged"))
+        if one.kind in ("handed_over", "reduced", "vacated")
+        or (one.kind == "filled" and plan.count("unchanged"))
     ]
     text = (
         table_html("ポストの異動", ("区分", "ポスト", "前任（職員番号）", "後任（職員番号）"), rows)

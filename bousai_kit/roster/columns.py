@@ -7,7 +7,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["ROSTER", "UNITS", "Column", "Match", "header_key", "key", "match", "recogniser"]
+__all__ = ["REJECTED", "ROSTER", "UNITS", "Column", "Match", "header_key", "key", "match", "recogniser"]
+
+REJECTED = "登録できない理由"
+"""Column of the file of rejected rows: a roster with it holds a part of the people."""
 
 
 @dataclass(frozen=True, slots=True)

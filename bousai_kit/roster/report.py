@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bousai_kit.errors import Issue
-from bousai_kit.roster.columns import Column, Match
+from bousai_kit.roster.columns import REJECTED, Column, Match
 from bousai_kit.tables import Table
 
 __all__ = ["Report"]
 
 _SHOWN = 10  # row numbers in a sentence
+_REJECTED_ROWS = (
+    "登録できなかった行だけのファイルにある列です。この理由を見て行を直してください。列は残したままでかまいません"
+    "（全員の名簿なら、列を消してください）。"
+)
 
 
 class Report:
@@ -85,6 +89,9 @@ class Report:
 
     def _header(self) -> None:
         for place, name in self.extra_names():
+            if name == REJECTED:
+                self.warning(self._table.header_row, name, _REJECTED_ROWS)
+                continue
             said = "見出しのない列です" if not self._table.header[place].strip() else "この列は使われません"
             self.warning(
                 self._table.header_row,

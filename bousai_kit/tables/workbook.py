@@ -28,7 +28,7 @@ __all__ = ["opened", "parse"]
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _RESAVE = "Excel で開き、「Excel ブック（.xlsx）」か「CSV UTF-8」で保存し直してください。"
-_LARGEST = 1024 * 1024 * 1024  # bytes when unpacked
+_LARGEST = 512 * 1024 * 1024  # bytes when unpacked
 _MOST_CELLS = 10_000_000  # calamine keeps every cell up to the farthest one
 
 
@@ -83,7 +83,7 @@ def _open(data: bytes, what: str) -> zipfile.ZipFile:
     if sum(entry.file_size for entry in parts.infolist()) > _LARGEST:
         parts.close()
         raise InputError(
-            f"{what}は大きすぎます（展開して 1 GB を超えます）。", hint="ファイルを分けてください。"
+            f"{what}は大きすぎます（展開して 512 MB を超えます）。", hint="ファイルを分けてください。"
         )
     return parts
 

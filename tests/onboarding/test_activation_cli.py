@@ -67,6 +67,8 @@ def test_status_invite_reminders(run: Run, waiting: Roster, tmp_path: Path) -> N
     code, text, _ = run("status", as_json=False)
     assert "案内済み 5 名" in text
     assert "対応が必要な人 6 名（まだログインしていない 6 名）" in text
+    assert "  局（ログイン済み/対象）：" in text
+    assert f"{waiting.people[0].bureau} 0/" in text
     number = waiting.people[0].staff_number
     code, one, _ = run("invite", "--only", number)
     assert (code, one["sent"], one["others"]) == (0, 1, [])

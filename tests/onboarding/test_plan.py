@@ -108,8 +108,11 @@ def test_names_are_kept_as_typed() -> None:
 def test_nobody_gets_a_second_account_under_another_login_id() -> None:
     by_hand = member(key="", login_id="yamada@city")
     item = only(person(), by_hand)
-    assert (item.action, item.user_id) == ("conflict", "")
+    assert (item.action, item.user_id) == ("conflict", "id1"), (
+        "nothing is written, but the row means this one"
+    )
     assert "同じ職員番号" in item.reason
+    assert only(person(), replace(by_hand, last_name="別人")).user_id == ""
     assert only(person(), replace(by_hand, key="SSO-1")).action == "conflict"
     assert only(person(), replace(by_hand, deleted=True)).action == "create"
     plan = build_plan(roster(person()), view(by_hand), leavers="suspend", max_leavers=5)
@@ -216,6 +219,21 @@ def test_half_of_the_city_needs_the_number_of_the_other_half_and_names_who_drops
     assert "20 名は、名簿になく一時停止もしないため、" in " ".join(build_plan(half, tenant).notes)
     allowed = build_plan(half, tenant, leavers="suspend", max_leavers=20)
     assert (len(allowed.suspend), "新しいルームに入りません" in " ".join(allowed.notes)) == (20, False)
+
+
+def test_whose_row_is_a_conflict_stays_in_the_room_and_others_of_that_number_are_named() -> None:
+    room = BuiltRoom("c1", "main/1", "防災_本庁（x）", tuple(f"id{n}" for n in range(1, 5)))
+    tenant = replace(crowd(4), rooms=(room,), bot_id=1)
+    taken = replace(
+        people(1, 5), people=(replace(person(1), login_id="a4@city"), *people(2, 3).people, person(5))
+    )
+    plan = build_plan(taken, tenant)
+    assert [item.action for item in plan.people] == ["conflict", "unchanged", "unchanged", "create"]
+    assert [(one.action, one.members) for one in plan.rooms] == [("rebuild", ("S1", "S2", "S3", "S5"))]
+    assert plan.left_alone == 3
+    said = [note for note in plan.notes if "新しいルームに入りません" in note]
+    assert len(said) == 1
+    assert "1 名は、同じログインIDか職員番号の行を登録しないため" in said[0]
 
 
 def test_one_person_under_two_staff_numbers_is_said() -> None:

@@ -40,7 +40,18 @@ def test_handed_over_filled_vacated_and_as_before() -> None:
     assert seen["第二課 係長"].kind == "handed_over"
     assert [one[2] for one in seen["第二課 係長"].after] == ["新規"]
     assert seen["第二課 課長"].kind == "vacated"
-    assert plan.posts == {"filled": 0, "handed_over": 2, "vacated": 1, "unchanged": 0}
+    assert plan.posts == {"filled": 0, "handed_over": 2, "reduced": 0, "vacated": 1, "unchanged": 0}
+
+
+def test_where_several_hold_it_who_only_goes_or_only_comes_is_no_handing_over() -> None:
+    both = view(member(1), member(2))
+    fewer = build_plan(roster(person(1)), both, leavers="suspend", max_leavers=5)
+    assert [(one.kind, len(one.went)) for one in posts_of(fewer)] == [("reduced", 1)]
+    more = build_plan(roster(person(1), person(2), person(3)), both)
+    assert [(one.kind, len(one.came)) for one in posts_of(more)] == [("filled", 1)]
+    text = plan_text(fewer, None)
+    assert "減員 第一課 課長：職員番号 S2（一時停止） → なし" in text
+    assert "着任 第一課 課長：なし → 職員番号 S3（新規）" in plan_text(more, None)
 
 
 def test_an_old_holder_who_stays_stands_beside_the_new_one_with_the_reason(tmp_path: Path) -> None:
@@ -137,7 +148,8 @@ def test_without_positions_in_the_tenant_a_post_is_a_unit() -> None:
 
 def test_the_first_plan_fills_and_the_second_changes_nothing() -> None:
     people = roster(person(1), person(2, position="係長"))
-    assert build_plan(people, view()).posts == {"filled": 2, "handed_over": 0, "vacated": 0, "unchanged": 0}
+    counts = build_plan(people, view()).posts
+    assert counts == {"filled": 2, "handed_over": 0, "reduced": 0, "vacated": 0, "unchanged": 0}
     tenant = view(member(1), member(2, organizations=(post("u1", "p2"),)))
     assert build_plan(people, tenant).posts["unchanged"] == 2
 

@@ -12,6 +12,7 @@ import pytest
 
 from bousai_kit.errors import GuardError, InputError
 from bousai_kit.onboarding import plan_undo, undo_apply
+from bousai_kit.onboarding.bodies import build_user
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.plan_file import content_digest, keep_copy
 from bousai_kit.onboarding.room_steps import room_title
@@ -199,6 +200,37 @@ def test_who_was_brought_back_before_the_rest_of_the_row_was_refused(home: Path)
         assert (await undo(bench, second.plan_id)).complete
         users = bench.sandbox.tenant.table("users").values()  # type: ignore[union-attr]
         assert [one["isAdministrator"] for one in users if not one["isDeleted"]] == [True]
+
+    run(home, work)
+
+
+def test_an_attempt_without_an_answer_counts_though_the_next_one_was_refused(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city(6, 1)
+        few = without(roster, roster.people[0].staff_number)
+        assert (await apply(bench, await plan_for(bench, few))).complete
+        before = state(bench)
+        plan = await plan_for(bench, roster)
+        (item,) = plan.creates
+        journal = Journal(bench.ledger, plan.plan_id)
+        keep_copy(plan, bench.home)
+        await journal.plan({"domain_id": bench.domain_id, "plan_sha256": content_digest(plan)}, [])
+        step = f"user.create:{item.person.staff_number}"
+        for ends in (("unknown", "settled_absent"), ("failed",)):
+            await journal.intend(step)
+            for how in ends:
+                await journal.end(step, how)
+        body = build_user(
+            item.person,
+            domain_id=bench.domain_id,
+            unit_id=plan.units[0].unit_id,
+            position_id=None,
+            level_id=None,
+            password="Vx8%late-comer",
+        )
+        await bench.client.users.create(body)  # the first attempt took effect late
+        assert (await undo(bench, plan.plan_id)).undone == 1
+        assert state(bench) == before
 
     run(home, work)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bousai_kit.errors import InputError, RosterError
 from bousai_kit.roster import Person, Roster, RosterUnit, read_roster, roster_rows
-from bousai_kit.roster.columns import ROSTER, UNITS, header_key, match
+from bousai_kit.roster.columns import REJECTED, ROSTER, UNITS, header_key, match
 from bousai_kit.tables import csv_bytes, write_csv, write_xlsx
 
 Make = Callable[..., Roster]
@@ -102,6 +102,14 @@ def test_unknown_columns_are_kept_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "again.csv"
     write_csv(path, header, rows)
     assert read_roster(path).people == roster.people
+
+
+def test_the_column_of_rejected_rows_is_known_and_says_what_to_do(tmp_path: Path) -> None:
+    issues = read(tmp_path, f"{HEADER},{REJECTED}\n{ROW},理由\n").issues
+    (issue,) = [one for one in issues if one.column == REJECTED]
+    assert issue.severity == "warning"
+    assert "行を直してください" in issue.problem
+    assert "使われません" not in issue.problem
 
 
 @pytest.mark.parametrize("gone", range(5))
