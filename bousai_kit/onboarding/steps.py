@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import Conflict, NotFound
@@ -25,9 +26,15 @@ from bousai_kit.roster import Person
 if TYPE_CHECKING:
     from bousai_kit.lineworks.client import LineWorksClient
 
-__all__ = ["GIVEN_UP_S", "Step", "Work"]
+__all__ = ["FRESH", "GIVEN_UP_S", "Step", "Work"]
 
 GIVEN_UP_S = 10.0
+FRESH = timedelta(seconds=60)
+"""So long what the tenant said of a member is taken to be true still."""
+
+_WHOLE = frozenset(
+    {"orgunit", "position", "level", "last_name", "first_name", "last_kana", "first_kana"}
+)  # written together with what does not change
 Look = Callable[[], Awaitable[str | None]]
 
 
@@ -251,6 +258,8 @@ class Work:
             if member is not None and member.deleted and "state" in item.changes:
                 await self._undelete(item.user_id)
             if member is not None and set(item.changes) - {"state"}:
+                if _WHOLE & set(item.changes) and abs(self.client.clock.now() - self.view.read_at) > FRESH:
+                    member = see_member(await self.client.users.get(item.user_id))
                 body = build_update(
                     item,
                     member,

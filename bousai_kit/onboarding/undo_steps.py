@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import Conflict, LineWorksError, NotFound
 from bousai_kit.ledger import NewEvent
+from bousai_kit.onboarding.plan import clean_organizations
 from bousai_kit.onboarding.room_steps import leave_room
-from bousai_kit.onboarding.steps import Step
+from bousai_kit.onboarding.steps import FRESH, Step
 from bousai_kit.onboarding.tenant_view import TenantView, see_member
 from bousai_kit.onboarding.titles import KINDS, Kind
 from bousai_kit.onboarding.undo_items import UndoPlan
@@ -19,10 +19,7 @@ from bousai_kit.onboarding.undo_items import UndoPlan
 if TYPE_CHECKING:
     from bousai_kit.lineworks.client import LineWorksClient
 
-__all__ = ["BegunSince", "UndoWork"]
-
-FRESH = timedelta(seconds=60)
-"""So long what the tenant said of a member is taken to be true still."""
+__all__ = ["BegunSince", "ChangedSince", "UndoWork"]
 
 
 class BegunSince(LineWorksError):
@@ -32,6 +29,16 @@ class BegunSince(LineWorksError):
         super().__init__(
             "取り消しの間に利用を始めたため、削除していません。",
             hint="もう一度取り消すと、削除せずに一時停止します。",
+        )
+
+
+class ChangedSince(LineWorksError):
+    """Somebody gave the member another post while the undo was under way: it would be lost."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "取り消しの間に所属か役職が変更されたため、元に戻していません。",
+            hint="もう一度取り消すと、いまの状態から判断し直します。",
         )
 
 
@@ -92,16 +99,26 @@ class UndoWork:
 
     def people(self) -> Iterator[Step]:
         """Different members, in any order."""
-        users = self.client.users
         for user_id in self.undo.delete:
             yield self._delete(user_id)
         for user_id, _ in self.undo.restore:
-            body = self.undo.before[user_id]
-            yield _step(f"user.restore:{user_id}", lambda id_=user_id, old=body: users.patch(id_, old))
+            yield _step(f"user.restore:{user_id}", partial(self._restore, user_id))
         for user_id in self.undo.suspend:
             yield self._switch(user_id, suspended=True)
         for user_id in self.undo.unsuspend:
             yield self._switch(user_id, suspended=False)
+
+    def _stale(self) -> bool:
+        return abs(self.client.clock.now() - self.view.read_at) > FRESH
+
+    async def _restore(self, user_id: str) -> None:
+        users, body = self.client.users, self.undo.before[user_id]
+        seen, back = self.view.member_by_id(user_id), body.get("organizations")
+        if back is not None and seen is not None and self._stale():
+            there = clean_organizations(see_member(await users.get(user_id)))
+            if there not in (clean_organizations(seen), back):
+                raise ChangedSince
+        await users.patch(user_id, body)
 
     def _delete(self, user_id: str) -> Step:
         users = self.client.users
@@ -110,8 +127,7 @@ class UndoWork:
 
         async def send() -> str:
             with contextlib.suppress(NotFound):
-                old = self.client.clock.now() - self.view.read_at
-                if waited and abs(old) > FRESH and not see_member(await users.get(user_id)).pending:
+                if waited and self._stale() and not see_member(await users.get(user_id)).pending:
                     raise BegunSince
                 await users.delete(user_id)
             return user_id

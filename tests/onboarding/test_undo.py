@@ -329,6 +329,44 @@ def test_a_group_that_a_later_apply_has_filled_is_left(home: Path) -> None:
     run(home, work)
 
 
+def test_a_second_post_given_while_a_long_apply_runs_is_not_lost(home: Path) -> None:
+    async def work(bench: Workbench) -> None:
+        roster = city()
+        await apply(bench, await plan_for(bench, roster))
+        who = roster.people[1]
+        code = next(unit.code for unit in roster.units if unit.code != who.orgunit_code)
+        plan = await plan_for(bench, changed(roster, who.staff_number, orgunit_code=code))
+        tenant = bench.sandbox.tenant  # type: ignore[union-attr]
+        user = next(
+            one for one in tenant.table("users").values() if one["userExternalKey"] == who.staff_number
+        )
+        held = {unit["orgUnitId"] for unit in user["organizations"][0]["orgUnits"]}
+        taken = {unit.unit_id for unit in plan.units if unit.code == code} | held
+        other = next(unit_id for unit_id in tenant.table("orgunits") if unit_id not in taken)
+
+        def tell(done: int, total: int, text: str) -> None:
+            if text.startswith("メンバー 0/"):
+                user["organizations"][0]["orgUnits"].append(
+                    {"orgUnitId": other, "primary": False, "positionId": None}
+                )
+                tenant.put("users", user["userId"], user)
+                bench.clock.advance(120)  # type: ignore[attr-defined]
+
+        assert (await apply(bench, plan, tell=tell)).complete
+        now = tenant.table("users")[user["userId"]]["organizations"][0]["orgUnits"]
+        assert {unit["orgUnitId"] for unit in now} == (taken - held) | {other}
+        # and while it is undone
+        user = tenant.table("users")[user["userId"]]
+        del user["organizations"][0]["orgUnits"][1]
+        tenant.put("users", user["userId"], user)
+        result = await undo_apply(plan.plan_id, clock=bench.clock, tell=tell, **given(bench))
+        assert [one["staff_number"] for one in result.failed] == [who.staff_number]
+        assert "取り消しの間に所属か役職が変更された" in result.failed[0]["reason"]
+        assert len(tenant.table("users")[user["userId"]]["organizations"][0]["orgUnits"]) == 2
+
+    run(home, work)
+
+
 def test_a_second_post_given_since_is_not_lost(home: Path) -> None:
     async def work(bench: Workbench) -> None:
         roster = city()
