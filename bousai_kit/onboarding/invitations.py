@@ -184,7 +184,7 @@ def _judge(
     number, today = person.staff_number, day_text(now)
     if there is None:
         return _not(
-            "no_account", "アカウントがまだありません。", "onboard plan と apply で登録してください。"
+            "no_account", "アカウントがまだありません。", "この人を含む名簿で計画を作り、登録してください。"
         )
     member, address = there
     if not member.pending:

@@ -102,7 +102,7 @@ def find_case(
     """
     if member is None:
         return Case(
-            "no_account", "アカウントがまだありません。", "onboard plan と apply で登録してください。"
+            "no_account", "アカウントがまだありません。", "この人を含む名簿で計画を作り、登録してください。"
         )
     if member.suspended:
         return _suspended(member)

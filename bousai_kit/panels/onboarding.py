@@ -13,7 +13,7 @@ from bousai_kit.errors import GuardError, InputError
 from bousai_kit.panels.base import Report, remembered
 from bousai_kit.panels.onboarding_activation import ENOUGH_RATE, ActivationModel, curve_html
 from bousai_kit.panels.onboarding_console import ConsoleSteps
-from bousai_kit.panels.onboarding_handouts import HandoutSteps
+from bousai_kit.panels.onboarding_handouts import END, HandoutSteps
 from bousai_kit.panels.onboarding_review import ReviewSteps
 from bousai_kit.panels.onboarding_roster import RosterMending
 from bousai_kit.panels.onboarding_undo import GO_ON, UndoSteps
@@ -59,16 +59,21 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
     plan = tl.Any(None)
     result = tl.Any(None)
 
+    _applying = False
+
     def __init__(self, bench: Workbench, *, roster: str = "", orgunits: str = "") -> None:
         self._folder = Path.cwd()  # of the notebook, when the cell ran
         super().__init__(bench, roster_path=roster, orgunits_path=orgunits)
+        if Path(roster).name.startswith(SAMPLE) and not self.unattended:
+            self.find_earlier()
         self.refresh()
 
     # -- choices ----------------------------------------------------------------------------------------
 
     @tl.observe("roster_path", "orgunits_path")
     def _chosen(self, _: Any) -> None:
-        self.checked = self.plan = self.result = None
+        self.checked = self.plan = self.result = self.status = None
+        self.earlier = ()
         self.confirmed = False
         self.refresh()
 
@@ -166,6 +171,8 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
         self.tell(0, 0, "名簿を確認しています…")
         checked = await in_thread(self.bench.clock, lambda: check_roster(path, units))
         self.checked = checked
+        if not checked.hint and not path.name.startswith(SAMPLE):
+            self.keep_choice()
         self.tell(0, 0)
         return checked
 
@@ -219,7 +226,13 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
 
         if self.blockers:
             raise GuardError(self.blockers[0], hint="")
-        result = await apply_on(self.bench, self.plan, stop=self.stop_event, tell=self.tell)
+        self.status = None  # what was seen of the logins before is true no more
+        self._applying = True
+        self.refresh()
+        try:
+            result = await apply_on(self.bench, self.plan, stop=self.stop_event, tell=self.tell)
+        finally:
+            self._applying = False
         self.result = result
         return result
 
@@ -252,9 +265,16 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
             return "表で直した所を、まだ保存していません。「直した名簿を保存して使う」を押してください。"
         if checked is None:
             missing += ["名簿の確認", "計画", "登録", "配付資料", "ログインの確認"]
+            if self.earlier:
+                return (
+                    f"前回の名簿（{Path(self.earlier[0]).name}）で続けるときは「前回の名簿を使う」を、"
+                    "別の名簿なら、選んでから「名簿を確認する」を押してください。"
+                )
             return "名簿の場所を確かめて「名簿を確認する」を押してください。何も送信されません。"
         if not checked.ok:
             missing.append("名簿の確認")
+            if checked.hint:  # no row of it could be read
+                return f"名簿を読めません。{checked.hint}その後、もう一度「名簿を確認する」を押してください。"
             return (
                 f"名簿の誤り {checked.errors:,} 件を「名簿を表で直す」で直して保存するか、"
                 "ファイルを直して、もう一度「名簿を確認する」を押してください。"
@@ -268,6 +288,8 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
         done.append(f"計画（新規 {plan.count('create'):,} 名、変更 {plan.count('update'):,} 名）")
         if result is None or not result.complete:
             missing += ["登録", "配付資料", "ログインの確認"]
+            if self._applying:
+                return "登録しています。終わるまでお待ちください（下の「停止する」で止められます）。"
             if result is not None and not self.busy:
                 return "登録が残っています。「登録を実行する」をもう一度押すと、残りだけを続けます。"
             if plan.nothing_to_do:
@@ -288,10 +310,10 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
         done.append(f"ログイン状況の確認（{status.created:,} 名中 {status.active:,} 名がログイン済み）")
         if status.login_rate >= ENOUGH_RATE:
             if self.secret_left:
-                missing.append("初期パスワードの元（秘密）の破棄")
+                missing.append("配付の終了（初期パスワードを印刷できないようにする）")
                 return (
-                    "登録は完了です。全員に渡し終えたら手順 4 の「配付が済んだ（秘密を破棄）」を押し、"
-                    "20_drill（訓練の実施）を開いてください。"
+                    "登録は完了です。全員に渡し終えたら手順 4 の「全員に渡し終えました」に印を付けて"
+                    f"「{END}」を押し、20_drill（訓練の実施）を開いてください。"
                 )
             return "登録は完了です。20_drill（訓練の実施）を開いてください。"
         missing.append(f"まだログインしていない {status.created - status.active:,} 名")

@@ -223,7 +223,7 @@ class ActivationView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no typ
         ipw.link((model, "invite_typed"), (self.word, "value"))
         self.why.observe(self._chosen, "value")
         model.observe(self._shown, ["status", "why", "invitations", "invited", "reminders"])
-        model.observe(self._drawn, "curve_png")
+        model.observe(self._drawn, ["status", "curve_png"])
         model.observe(self._able, ["busy", "status", "invitations", "invite_typed"])
         self._shown()
         self._drawn()

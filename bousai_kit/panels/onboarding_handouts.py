@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["HandoutSteps", "HandoutsView", "way_choice"]
 
 LEAST = 10
+END = "配付を終える（以後は印刷できません）"
+NOTHING_TO_PRINT = (
+    "印刷できる初期パスワードはありません。登録がまだなら、先に「登録を実行する」を押してください。"
+    "配付を終えた後の人は、管理画面でパスワードを再設定してください。"
+)
+NOBODY_YET = "紙を渡す人がまだいません。「登録を実行する」で登録を済ませてから、もう一度押してください。"
 WAYS = [
     ("全員に、初期パスワードを紙で渡す（メールは送られません）", "admin"),
     ("私用メールのある人には、登録と同時に招待メールを送る（ない人には紙）", "member"),
@@ -87,6 +93,10 @@ class HandoutSteps(PanelModel):
             )
             made += [str(path) for path in written.handouts.files]
             notes += _notes(written)
+        if not plans:
+            notes = [NOTHING_TO_PRINT]
+        elif not made:
+            notes = notes or [NOBODY_YET]
         self.handout_notes = notes
         self.handouts = made
         self.tell(0, 0)
@@ -112,7 +122,7 @@ class HandoutSteps(PanelModel):
 
         if not self.given_out:
             raise GuardError(
-                "破棄すると、配付資料は二度と作れません。",
+                "配付を終えると、初期パスワードを印刷し直せません。",
                 hint="全員に渡し終えてから「全員に渡し終えました」に印を付け、もう一度押してください。",
             )
         for plan in plans_with_secret(self.bench.home):
@@ -120,7 +130,8 @@ class HandoutSteps(PanelModel):
         left = len(self.files_left())
         said = f"初期パスワードの載ったファイルが {left:,} 個残っています。印刷が済んだら削除してください。"
         self.given_out = False
-        self.handout_notes = ["秘密を破棄しました。", *([said] if left else [])]
+        ended = "配付を終えました。初期パスワードは、もう印刷できません（元になる秘密を破棄しました）。"
+        self.handout_notes = [ended, *([said] if left else [])]
         self.refresh()
 
     @property
@@ -195,9 +206,9 @@ class HandoutsView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
         self.lock.layout.max_width = "36em"
         self.pages = button("配付資料を作る", guarded(model, self._make, job="handouts"), style="primary")
         self.end = button(
-            "配付が済んだ（秘密を破棄）",
+            END,
             guarded(model, model.end_secret, job="end"),
-            hint="初期パスワードを二度と出せなくします。印刷して渡し終えてから押してください。",
+            hint="初期パスワードの元になる秘密を消します。全員に渡し終えてから押してください。",
         )
         self.delete = button(
             "配付資料のファイルを削除",
@@ -205,7 +216,7 @@ class HandoutsView(ipw.VBox):  # type: ignore[misc]  # ipywidgets ships no types
             hint="初期パスワードの載った PDF を、このフォルダ（BOUSAI_HOME）から消します。",
         )
         self.given = ipw.Checkbox(
-            description="全員に渡し終えました（破棄すると、配付資料は二度と作れません）",
+            description="全員に渡し終えました（配付を終えると、なくした人の紙も印刷し直せません）",
             indent=False,
             layout=ipw.Layout(width="auto"),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,9 @@ from bousai_kit.panels.view import button
 if TYPE_CHECKING:
     from bousai_kit.panels.roster_grid import Desk
 
-__all__ = ["RosterMending", "mending_box"]
+__all__ = ["RosterMending", "earlier_box", "mending_box"]
+
+CHOSEN = "chosen_roster.json"
 
 
 class RosterMending(PanelModel):
@@ -38,6 +41,8 @@ class RosterMending(PanelModel):
         What became of it, and what comes next.
     as_utf8 : bool
         Write UTF-8 although the file came in Shift_JIS.
+    earlier : tuple of str
+        Paths of the roster and of the list of units that an earlier notebook had in use; (): none.
     """
 
     roster_path = tl.Unicode("")
@@ -47,6 +52,7 @@ class RosterMending(PanelModel):
     table_open = tl.Bool(False)
     saved, saved_note = tl.Unicode(""), tl.Unicode("")
     as_utf8 = tl.Bool(False)
+    earlier = tl.Tuple()
 
     if TYPE_CHECKING:
 
@@ -60,6 +66,28 @@ class RosterMending(PanelModel):
             self.desk.close()
         self.desk, self.desk_note = None, ""
         self.saved = self.saved_note = ""
+
+    def keep_choice(self) -> None:
+        """Remember which files are in use: a notebook that is opened anew begins with the sample's."""
+        from bousai_kit.onboarding.plan_file import write_private
+
+        chosen = [str(self._path(text) or "") for text in (self.roster_path, self.orgunits_path)]
+        with contextlib.suppress(OSError):
+            write_private(self.bench.home / CHOSEN, json.dumps(chosen).encode())
+
+    def find_earlier(self) -> None:
+        """See which files were in use before, and are there still."""
+        with contextlib.suppress(OSError, ValueError):
+            roster, units = map(str, json.loads((self.bench.home / CHOSEN).read_bytes()))
+            if Path(roster).is_file():
+                self.earlier = (roster, units if units and Path(units).is_file() else "")
+
+    def use_earlier(self) -> None:
+        """Go on with the files of before."""
+        if self.earlier:
+            roster, units = self.earlier
+            self.roster_path = roster
+            self.orgunits_path = units
 
     @property
     def unsaved(self) -> tuple[int, int]:
@@ -188,6 +216,25 @@ def _fitted(left: int) -> str:
     )
 
 
+def earlier_box(model: RosterMending) -> ipw.HBox:
+    """The way back to the roster of before; seen while the sample's is still chosen."""
+    use = button(
+        "前回の名簿を使う",
+        guarded(model, model.use_earlier),
+        style="primary",
+        hint="前にこの画面で確認した名簿と組織のファイルを選びます。何も送信しません。",
+    )
+    box = ipw.HBox([use])
+
+    def able(_: Any = None) -> None:
+        use.disabled = model.busy
+        box.layout.display = "flex" if model.earlier and getattr(model, "checked", None) is None else "none"
+
+    model.observe(able, ["busy", "earlier", "checked"])
+    able()
+    return box
+
+
 def mending_box(model: RosterMending) -> ipw.VBox:
     """The foldout 「名簿を表で直す」; the table is made when it is opened for the first time."""
     note, place = ipw.HTML(), ipw.VBox()
@@ -251,8 +298,9 @@ def mending_box(model: RosterMending) -> ipw.VBox:
         shown()
 
     def able(_: Any = None) -> None:
-        path = getattr(model, "checked", None)
-        box.layout.display = "block" if path is not None or model.desk is not None else "none"
+        checked = getattr(model, "checked", None)
+        some = checked is not None and not checked.hint  # else no row of it could be read
+        box.layout.display = "block" if some or model.desk is not None else "none"
         for one in (take, drop, save, again):
             one.disabled = model.busy or model.desk is None
 

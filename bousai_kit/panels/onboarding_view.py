@@ -13,7 +13,7 @@ from bousai_kit.panels.onboarding_activation import ActivationView
 from bousai_kit.panels.onboarding_console import ConsoleFold
 from bousai_kit.panels.onboarding_handouts import HandoutsView, way_choice
 from bousai_kit.panels.onboarding_review import ReviewBox
-from bousai_kit.panels.onboarding_roster import mending_box
+from bousai_kit.panels.onboarding_roster import earlier_box, mending_box
 from bousai_kit.panels.onboarding_tables import (
     changes_table,
     check_table,
@@ -88,6 +88,7 @@ class OnboardingView(PanelView):
             _row(self.roster, self.upload),
             _row(self.orgunits, self.units_upload),
             self.units_note,
+            earlier_box(model),
             ipw.HBox([self.check]),
             self.checked,
             mending,

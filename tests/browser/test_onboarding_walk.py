@@ -195,12 +195,12 @@ def test_a_new_member_of_staff(sight: Any, start_lab: Callable[..., Any], tmp_pa
     sight.press("練習用：全員にログインしてもらう")
     until_next(sight, "20_drill")
     sight.shoot("walk_13_done")
-    assert "秘密を破棄" in next_step(sight)  # who has pages to print still needs it
-    end = page.get_by_role("button", name="配付が済んだ（秘密を破棄）", exact=True).first
+    assert "配付を終える" in next_step(sight)  # who has pages to print still needs it
+    end = page.get_by_role("button", name="配付を終える（以後は印刷できません）", exact=True).first
     assert end.is_disabled()
     page.get_by_label("全員に渡し終えました").first.check()
     end.click()
-    sight.wait_for("秘密を破棄しました。")
+    sight.wait_for("配付を終えました。")
     sight.shoot("walk_14_ended")
     assert not list((lab.home / "plans").glob("*.secret"))
     for kept in Path("notebooks").glob("*.ipynb"):  # nothing of what went over the comm is saved with them

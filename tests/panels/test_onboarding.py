@@ -10,6 +10,7 @@ import pytest
 
 from bousai_kit.errors import GuardError, InputError
 from bousai_kit.panels import OnboardingPanel
+from bousai_kit.panels.onboarding import OnboardingModel
 from bousai_kit.roster import roster_rows
 from bousai_kit.tables import write_csv
 from bousai_kit.workbench import Workbench
@@ -80,14 +81,24 @@ def test_button_by_button(home: Path, roster: Path) -> None:
         await settled(panel)
         assert "計画を確認しました" in model.problem
         assert model.result is None
+        view.pages.click()  # too early: something is said, and what to press
+        view.look.click()
+        await settled(panel)
+        assert "先に「登録を実行する」" in view.files.value
+        assert "アカウントがまだありません" in view.activation.stuck.value
         view.agree.value = True
         assert model.confirmed
         assert not view.apply.disabled
+        told: list[str] = []
+        model.observe(lambda change: told.append(change["new"]), "next_step")
         view.apply.click()
         view.apply.click()
         await settled(panel)
+        assert [step[:8] for step in told[:1]] == ["登録しています。"]  # while it runs
         assert model.result.created == 10
         assert model.problem == ""
+        assert "配付資料を作る" in model.next_step  # what was seen of the logins before is true no more
+        assert [view.status.value, view.activation.stuck.value, view.activation.curve.value] == [""] * 3
         view.pages.click()
         await settled(panel)
         assert "片面" in view.files.value
@@ -97,14 +108,35 @@ def test_button_by_button(home: Path, roster: Path) -> None:
         assert "ログイン率" in view.status.value
         view.end.click()  # nobody has said that the slips were given out
         await settled(panel)
-        assert "二度と作れません" in model.problem
+        assert "印刷し直せません" in model.problem
         assert list((bench.home / "plans").glob("*.secret"))
         view.given.value = True
         view.end.click()
         await settled(panel)
         assert not list((bench.home / "plans").glob("*.secret"))
+        view.pages.click()
+        await settled(panel)
+        assert "管理画面でパスワードを再設定" in view.files.value
+        model.roster_path = str(roster.with_name("ない.csv"))
+        view.check.click()
+        await settled(panel)
+        assert model.next_step.startswith("名簿を読めません。")
+        assert view.mending.layout.display == "none"  # there is nothing to mend
+        assert model.status is None
+        await model_of_a_new_kernel(bench, roster)
 
     run(home, work)
+
+
+async def model_of_a_new_kernel(bench: Workbench, roster: Path) -> None:
+    """It begins with the sample's roster again, and offers the one that was in use."""
+    model = OnboardingModel(bench, roster="../roster/sample_roster.csv", orgunits="sample_orgunits.csv")
+    model.find_earlier()  # unattended it does not look by itself
+    model.refresh()
+    assert f"前回の名簿（{roster.name}）" in model.next_step
+    model.use_earlier()
+    assert (model.roster_path, model.orgunits_path, model.earlier) == (str(roster), "", ())
+    assert "「名簿を確認する」" in model.next_step
 
 
 def test_an_edit_withdraws_plan_and_confirmation(home: Path, roster: Path) -> None:
