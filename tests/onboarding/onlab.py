@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bousai_kit.ledger import Ledger
 from bousai_kit.onboarding import apply_plan, build_plan
@@ -20,6 +21,8 @@ from bousai_kit.sandbox.logins import attempt_login
 from bousai_kit.settings import isolated_settings
 from bousai_kit.steps import tenant_on
 from bousai_kit.workbench import Workbench, open_workbench
+
+Found = TypeVar("Found")
 
 
 @lru_cache(maxsize=8)
@@ -50,6 +53,16 @@ def without(roster: Roster, *numbers: str) -> Roster:
 async def bench_at(home: Path) -> Workbench:
     """A workbench on this home."""
     return await open_workbench(settings=isolated_settings(home))
+
+
+def run(home: Path, work: Callable[[Workbench], Awaitable[Found]]) -> Found:
+    """What work on a workbench on this home comes to."""
+
+    async def main() -> Found:
+        async with await bench_at(home) as bench:
+            return await work(bench)
+
+    return asyncio.run(main())
 
 
 def new_home(template: Path, home: Path) -> Path:

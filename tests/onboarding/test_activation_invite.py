@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -28,7 +27,7 @@ from bousai_kit.roster import Roster
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.steps import invite_on, status_on
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import Killed, Killer, apply, bench_at, city, plan_for, reborn
+from tests.onboarding.onlab import Killed, Killer, apply, city, plan_for, reborn, run
 
 JST = timezone(timedelta(hours=9))
 DAY_S = 24 * 3600.0
@@ -63,14 +62,6 @@ def mails_a_day(bench: Workbench) -> Counter[tuple[str, str]]:
     return Counter(
         (row["user"], datetime.fromisoformat(row["at"]).astimezone(JST).date().isoformat()) for row in rows
     )
-
-
-def run(home: Path, work: Callable[[Workbench], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with await bench_at(home) as bench:
-            await work(bench)
-
-    asyncio.run(main())
 
 
 def test_once_a_day_and_the_others_with_what_to_do(home: Path) -> None:

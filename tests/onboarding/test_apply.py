@@ -24,15 +24,7 @@ from bousai_kit.sandbox.directory_state import find_user, first_login
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.steps import apply_on
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for, tenant_problems, without
-
-
-def run(home: Path, work: Any) -> Any:
-    async def main() -> Any:
-        async with await bench_at(home) as bench:
-            return await work(bench)
-
-    return asyncio.run(main())
+from tests.onboarding.onlab import apply, changed, city, plan_for, run, tenant_problems, without
 
 
 def test_what_is_applied_is_the_roster(home: Path) -> None:

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,23 +27,15 @@ from tests.onboarding.onlab import (
     Killed,
     Killer,
     apply,
-    bench_at,
     changed,
     city,
     new_home,
     plan_for,
     reborn,
+    run,
     tenant_problems,
 )
 from tests.onboarding.test_properties import snapshot
-
-
-def run(home: Path, work: Callable[[Workbench], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with await bench_at(home) as bench:
-            await work(bench)
-
-    asyncio.run(main())
 
 
 def given(bench: Workbench) -> dict[str, Any]:

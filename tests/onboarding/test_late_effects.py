@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,7 @@ import pytest
 from bousai_kit.errors import LineWorksError, ProtocolViolation
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for, tenant_problems
-
-
-def run(home: Path, work: Callable[[Workbench], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with await bench_at(home) as bench:
-            await work(bench)
-
-    asyncio.run(main())
+from tests.onboarding.onlab import apply, changed, city, plan_for, run, tenant_problems
 
 
 def faults(bench: Workbench, *rules: Fault) -> None:

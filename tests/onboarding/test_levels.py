@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from dataclasses import replace
@@ -17,7 +16,7 @@ from bousai_kit.onboarding.drift import TenantDrifted
 from bousai_kit.onboarding.items import LevelItem
 from bousai_kit.onboarding.titles import KINDS, LEVEL, Kind, Title
 from bousai_kit.sandbox.faults import Fault, FaultPlan
-from tests.onboarding.onlab import Killed, Killer, apply, bench_at, city, plan_for, reborn
+from tests.onboarding.onlab import Killed, Killer, apply, city, plan_for, reborn, run
 from tests.onboarding.test_plan import DOMAIN, member, only, person, post, roster, view
 
 LEVELS = (Title("l1", "部長級", 1), Title("l2", "7級", 2))
@@ -113,14 +112,6 @@ def test_levels_stand_in_the_file_of_a_plan(tmp_path: Path) -> None:
 
 
 # -- on a tenant ------------------------------------------------------------------------------------------
-
-
-def run(home: Path, work: Any) -> None:
-    async def main() -> None:
-        async with await bench_at(home) as bench:
-            await work(bench)
-
-    asyncio.run(main())
 
 
 def graded(*levels: str) -> Any:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from tests.onboarding.onlab import (
     new_home,
     plan_for,
     reborn,
+    run,
     tenant_problems,
 )
 
@@ -49,14 +49,6 @@ def with_mail(roster: Roster, every: int = 2) -> Roster:
         for n, one in enumerate(roster.people)
     )
     return replace(roster, people=people, sha256=f"{roster.sha256}-mail{every}")
-
-
-def run(home: Path, work: Callable[[Workbench], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with await bench_at(home) as bench:
-            await work(bench)
-
-    asyncio.run(main())
 
 
 def mails(bench: Workbench) -> Counter[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,18 @@ from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.sandbox.routes_admin import truth_of
 from bousai_kit.steps import apply_on
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import Killed, Killer, apply, bench_at, city, new_home, plan_for, reborn, without
+from tests.onboarding.onlab import (
+    Killed,
+    Killer,
+    apply,
+    bench_at,
+    city,
+    new_home,
+    plan_for,
+    reborn,
+    run,
+    without,
+)
 
 WARDS = ("北区", "南区", "")
 
@@ -147,14 +157,6 @@ def test_rooms_are_planned_where_a_drill_would_use_them_or_they_exist() -> None:
 
 
 # -- on a tenant ----------------------------------------------------------------------------------------
-
-
-def run(home: Path, work: Callable[[Workbench], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with await bench_at(home) as bench:
-            await work(bench)
-
-    asyncio.run(main())
 
 
 def wards() -> Roster:

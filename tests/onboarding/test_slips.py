@@ -22,16 +22,8 @@ from bousai_kit.onboarding.tenant_view import see_member
 from bousai_kit.sandbox.directory_state import first_login
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for, without
+from tests.onboarding.onlab import apply, changed, city, plan_for, run, without
 from tests.onboarding.papers import read_page
-
-
-def run(home: Path, work: Any) -> Any:
-    async def main() -> Any:
-        async with await bench_at(home) as bench:
-            return await work(bench)
-
-    return asyncio.run(main())
 
 
 def test_a_page_for_everybody_who_got_an_account(home: Path, tmp_path: Path) -> None:

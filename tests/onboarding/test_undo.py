@@ -19,15 +19,7 @@ from bousai_kit.onboarding.room_steps import room_title
 from bousai_kit.onboarding.undo import UndoResult
 from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import apply, bench_at, changed, city, plan_for, tenant_problems, without
-
-
-def run(home: Path, work: Any) -> Any:
-    async def main() -> Any:
-        async with await bench_at(home) as bench:
-            return await work(bench)
-
-    return asyncio.run(main())
+from tests.onboarding.onlab import apply, changed, city, plan_for, run, tenant_problems, without
 
 
 def given(bench: Workbench) -> dict[str, Any]:

@@ -27,19 +27,11 @@ from bousai_kit.sandbox.faults import Fault, FaultPlan
 from bousai_kit.steps import apply_on
 from bousai_kit.tables import read_table
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import Killed, Killer, bench_at, city, new_home, plan_for, reborn
+from tests.onboarding.onlab import Killed, Killer, city, new_home, plan_for, reborn, run
 from tests.onboarding.test_properties import groups, snapshot, user_of
 from tests.onboarding.undolab import OLD_PHONE, carried, eventful, given, names_in, planned
 
 Work = Callable[[Workbench], Awaitable[None]]
-
-
-def run(home: Path, work: Work) -> None:
-    async def main() -> None:
-        async with await bench_at(home) as bench:
-            await work(bench)
-
-    asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
