@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,20 @@ class Lab:
         """Address of a notebook, opened as a document."""
         return self.url.replace("00_start.ipynb", f"{notebook}.ipynb")
 
+    def end_kernels(self) -> None:
+        """What the notebooks had in memory is gone; what is on the home stays."""
+        for kernel in json.loads(self.ask("GET", "/api/kernels")):
+            self.ask("DELETE", f"/api/kernels/{kernel['id']}")
+
+    def ask(self, method: str, path: str) -> bytes:
+        """The server's own API, as its pages ask it."""
+        base, token = self.url.partition("/doc/")[0], self.url.partition("token=")[2].partition("&")[0]
+        request = urllib.request.Request(
+            base + path, method=method, headers={"Authorization": f"token {token}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return bytes(answer.read())
+
     def stop(self) -> int:
         """As Ctrl-C does; the exit code."""
         if self.process.poll() is None:
@@ -113,6 +128,21 @@ def start_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
     yield start
     for lab in labs:
         lab.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Started once for every test that can do with a city which others have used."""
+    started = Lab(tmp_path_factory.mktemp("city") / "home", time_scale=40.0)
+    yield started
+    assert started.stop() in (0, 130)
+
+
+@pytest.fixture
+def lab(shared_lab: Lab) -> Lab:
+    """That lab without a kernel of another test: a notebook opened again begins anew."""
+    shared_lab.end_kernels()
+    return shared_lab
 
 
 class Sight:
@@ -173,39 +203,39 @@ class Sight:
             self.page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=False)
 
 
-_running: list[Any] = []  # the driver and the browser, for all tests of this folder
+_running: list[Any] = []  # the driver, the browser and its profile, for all tests of this folder
 
 
 @pytest.fixture
-def browser() -> Any:
-    """A headless Chromium."""
+def profile() -> Any:
+    """A headless Chromium, as somebody has it who has opened a notebook before: with its cache."""
     from playwright.sync_api import sync_playwright
 
     if not _running:
         driver = sync_playwright().start()
         flags = list(FLAGS)
-        _running.extend(
-            (driver, driver.chromium.launch(executable_path=_chromium(), headless=True, args=flags))
-        )
-    return _running[1]
+        browser = driver.chromium.launch(executable_path=_chromium(), headless=True, args=flags)
+        context = browser.new_context(viewport={"width": 1280, "height": 1600}, locale="ja-JP")
+        _running.extend((driver, browser, context))
+    return _running[2]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
     """With the last test of this folder it ends: the driver keeps a loop, and other tests run their own."""
     if _running and (nextitem is None or Path(__file__).parent not in Path(str(nextitem.path)).parents):
-        driver, started = _running
+        driver, browser, context = _running
         _running.clear()
-        started.close()
+        context.close()
+        browser.close()
         driver.stop()
 
 
 @pytest.fixture
-def sight(browser: Any, request: pytest.FixtureRequest) -> Iterator[Sight]:
+def sight(profile: Any, request: pytest.FixtureRequest) -> Iterator[Sight]:
     """A fresh page; at the end: nothing left loopback."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1600}, locale="ja-JP")
-    seen = Sight(context.new_page())
+    seen = Sight(profile.new_page())
     yield seen
     seen.shoot(f"end_{request.node.name}")
-    context.close()
+    seen.page.close()
     assert seen.strangers == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +129,7 @@ def compose(page: Any, *steps: str) -> None:
     driver.detach()
 
 
-def test_the_table(sight: Any, start_lab: Callable[..., Any], tmp_path: Path) -> None:
-    lab = start_lab(time_scale=40.0)
+def test_the_table(sight: Any, lab: Any, tmp_path: Path) -> None:
     roster = damaged(tmp_path / "職員名簿 髙島.csv")
     table = opened(sight, lab, roster)
     table.until("全 200 行　誤り 3 件", "sum")

@@ -1,20 +1,10 @@
-"""Every notebook opened and clicked through once by a person's means, in order, on one lab."""
+"""Every notebook opened and clicked through once by a person's means, in order (the start: test_doctor)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
-
-
-@pytest.fixture(scope="module")
-def lab(start_lab: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    started = start_lab(tmp_path_factory.mktemp("city") / "home", time_scale=40.0)
-    yield started
-    assert started.stop() in (0, 130)
 
 
 def opened(sight: Any, lab: Any, notebook: str) -> None:
@@ -33,16 +23,6 @@ def next_step(sight: Any) -> str:
 
 def until_next(sight: Any, words: str, *, timeout_s: float = 90.0) -> None:
     sight.wait_until(lambda: words in next_step(sight), what=words, timeout_s=timeout_s)
-
-
-def test_00_start(sight: Any, lab: Any) -> None:
-    opened(sight, lab, "00_start")
-    sight.press("接続を確認する")
-    until_next(sight, "準備ができています")
-    sight.shoot("00_start")
-    cells = sight.page.locator(".bk-table td").all_inner_texts()
-    assert "要対応" not in cells
-    assert cells.count("正常") >= 10
 
 
 def test_10_onboarding(sight: Any, lab: Any) -> None:
