@@ -30,7 +30,8 @@ PlanFile = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="配付資料の書き出し先。")]
 Destroy = Annotated[
-    bool, typer.Option("--destroy", help="配付後に、初期パスワードの元になる秘密を破棄します。")
+    bool,
+    typer.Option("--destroy", help="配付を終え、初期パスワードを印刷できなくします（元の秘密を破棄）。"),
 ]
 DeleteFiles = Annotated[
     bool,
@@ -89,7 +90,12 @@ def register_handouts(onboard: typer.Typer) -> None:
     ) -> None:
         """配付資料（1 人 1 ページ、初期パスワードと QR コード）を作ります。"""
         if not (out or destroy or write_template):
-            raise typer.BadParameter("--out か --destroy を指定してください", param_hint="--out / --destroy")
+            from ..errors import InputError
+
+            raise InputError(
+                "何をするかが指定されていません。",
+                hint="配付資料を作るときは --out DIR、配付を終えるときは --destroy を付けてください。",
+            )
         if plan is None and (out or destroy):
             raise typer.BadParameter("計画のファイルを指定してください", param_hint="PLAN.json")
         if delete_files and not destroy:
@@ -277,7 +283,7 @@ async def _destroy(
     from ..onboarding.slips import handout_files
 
     document["destroyed"] = await destroy_secret(plan, ledger=bench.ledger, home=bench.home)
-    lines.append("初期パスワードの元になる秘密を破棄しました。")
+    lines.append("配付を終えました。初期パスワードは、もう印刷できません（元になる秘密を破棄しました）。")
     left = handout_files(bench.home, plan.plan_id)
     if delete_files:
         for path in left:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -143,9 +143,14 @@ class UndoPlan:
 
     def sentences(self) -> list[str]:
         """What will happen, what cannot first."""
-        said = [f"取り消せないもの：{one['subject']}（{one['reason']}）" for one in self.impossible[:20]]
-        if len(self.impossible) > 20:
-            said.append(f"取り消せないものは、ほかに {len(self.impossible) - 20:,} 件あります。")
+        reasons: dict[str, list[str]] = {}
+        for one in self.impossible:
+            reasons.setdefault(one["reason"], []).append(one["subject"])
+        whole = list(reasons.items())
+        said = [f"取り消せないもの：{_some(subjects)}（{reason}）" for reason, subjects in whole[:20]]
+        left = sum(len(subjects) for _, subjects in whole[20:])
+        if left:
+            said.append(f"取り消せないものは、ほかに {left:,} 件あります。")
         said += [f"注意：{note}" for note in self.notes]
         done = [f"{count:,} {text}。" for count, text in self.counts()]
         return [*said, *(done or ["取り消すものはありません。"])]
@@ -165,6 +170,12 @@ class UndoPlan:
             "calls": self.calls,
             "eta_s": round(self.eta_s, 1),
         }
+
+
+def _some(subjects: Sequence[str]) -> str:
+    """The first few by name."""
+    more = f" ほか {len(subjects) - 5:,} 件" if len(subjects) > 5 else ""
+    return "、".join(subjects[:5]) + more
 
 
 def _key(name: str, one: Any) -> tuple[str, str]:

@@ -255,6 +255,8 @@ def test_who_has_begun_is_not_deleted_and_later_changes_stay(home: Path) -> None
         assert len(begun) > 5
         preview = await plan_undo(plan.plan_id, **given(bench))
         assert "取り消せないもの" in preview.sentences()[0]
+        alike = [one for one in preview.sentences() if "利用を始めているため削除しません" in one]
+        assert [f"ほか {len(begun) - 5:,} 件" in one for one in alike] == [True]  # said once, not for each
         said = [one["subject"].partition(" ")[0] for one in preview.impossible]
         assert said.count("職員番号") == len(begun)
         assert {"組織", "役職"} <= set(said), "those in which they sit stay"
