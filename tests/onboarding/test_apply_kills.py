@@ -24,12 +24,12 @@ from tests.onboarding.onlab import Killed, Killer, apply, bench_at, city, new_ho
 RUNS = 200
 
 
-def test_killed_and_troubled_anywhere_and_resumed(founded: Path, tmp_path: Path) -> None:
+def test_killed_and_troubled_anywhere_and_resumed(founded: Path, swift: Path) -> None:
     """`bench/onboarding.py --kills 10000` is the long form."""
 
     async def counted() -> dict[bool, int]:
         return {
-            rooms: await count_points(founded, tmp_path / f"whole{rooms}", rooms=rooms)
+            rooms: await count_points(founded, swift / f"whole{rooms}", rooms=rooms)
             for rooms in (False, True)
         }
 
@@ -37,11 +37,11 @@ def test_killed_and_troubled_anywhere_and_resumed(founded: Path, tmp_path: Path)
     assert min(points.values()) > 80
     kills, faults, wrong = 0, Counter[str](), {}
     for number in range(RUNS):
-        run = asyncio.run(one_run(number, founded, tmp_path / f"home{number}", points))
+        run = asyncio.run(one_run(number, founded, swift / f"home{number}", points))
         kills, faults = kills + run.kills, faults + run.faults
         if run.problems:
             wrong[number] = run.problems
-        shutil.rmtree(tmp_path / f"home{number}")
+        shutil.rmtree(swift / f"home{number}")
     assert wrong == {}
     assert kills >= RUNS
     troubles = {"drop", "500", "503", "429", "refuse", "slow", "revoke", "lost", "delay", "duplicate"}
