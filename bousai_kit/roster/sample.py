@@ -70,7 +70,7 @@ def sample_units() -> tuple[RosterUnit, ...]:
         units.append(RosterUnit(unit, f"{bureau} {office}", code[bureau], seen[bureau], bureau=bureau))
     for number, name in enumerate(WARDS, 1):
         units.append(RosterUnit(f"W{number:02d}-1", f"{name}役所 総務課", f"W{number:02d}", 1, ward=name))
-    return tuple(units)
+    return tuple(replace(unit, top=not unit.parent_code) for unit in units)
 
 
 @lru_cache(maxsize=1)
