@@ -17,7 +17,7 @@ from bousai_kit.onboarding.titles import KINDS
 if TYPE_CHECKING:
     from bousai_kit.ledger import Ledger
 
-__all__ = ["find_unfinished", "is_complete", "plans_with_secret"]
+__all__ = ["find_unfinished", "is_complete", "plans_of_other_kits", "plans_with_secret"]
 
 
 async def find_unfinished(
@@ -89,6 +89,17 @@ def is_complete(plan: Plan, journal: Journal) -> bool:
     steps += [f"room.create:{one.key}" for one in rooms if one.action != "leave"]
     steps += [f"room.leave:{one.channel_id}" for one in rooms if one.channel_id]
     return all(journal.done(step) for step in steps)
+
+
+def plans_of_other_kits(home: Path) -> list[str]:
+    """Ids of applied plans with a secret that this version cannot read: it cannot print their pages."""
+    found = []
+    for path in sorted((home / "plans").glob("*.secret")):
+        try:
+            kept_plan(home, path.stem)
+        except InputError:
+            found += [path.stem] if path.with_suffix(".json").exists() else []
+    return found
 
 
 def plans_with_secret(home: Path) -> list[Plan]:

@@ -65,7 +65,7 @@ class HandoutSteps(PanelModel):
             The passphrase cannot be used.
         """
         from bousai_kit.onboarding import handouts_for_plan
-        from bousai_kit.onboarding.unfinished import plans_with_secret
+        from bousai_kit.onboarding.unfinished import plans_of_other_kits, plans_with_secret
 
         if passphrase and (len(passphrase) < LEAST or not all("!" <= one <= "~" for one in passphrase)):
             raise InputError(
@@ -97,6 +97,12 @@ class HandoutSteps(PanelModel):
             notes = [NOTHING_TO_PRINT]
         elif not made:
             notes = notes or [NOBODY_YET]
+        others = plans_of_other_kits(bench.home)
+        if others:
+            notes.append(
+                f"このほかに、別の版のキットで登録した計画が {len(others):,} 件あり、その配付資料はここでは作れません"
+                f"（{'、'.join(others[:3])}）。登録したときの版で作るか、管理画面でパスワードを再設定してください。"
+            )
         self.handout_notes = notes
         self.handouts = made
         self.tell(0, 0)

@@ -94,8 +94,13 @@ def test_lists_passphrase_and_the_end(home: Path, roster: Path) -> None:
         assert locked.decrypt("correct-horse-9")
         assert len(locked.pages) == 8 + len({one.ward or one.bureau for one in city(8, 2).people})
         step.covers.value = False
+        other = bench.home / "plans" / "p20270101-000000-00000000.json"
+        other.write_text('{"format": "bousai-onboarding-plan/0"}', encoding="utf-8")
+        other.with_suffix(".secret").write_bytes(b"0" * 64)
         await click(panel, view.pages)
         assert len(PdfReader(model.handouts[0]).pages) == 8
+        assert any("別の版" in note and other.stem in note for note in model.handout_notes)
+        other.unlink()
         assert step.delete.layout.display == "block"
         view.given.value = True
         await click(panel, view.end)
