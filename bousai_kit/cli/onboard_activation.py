@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register_activation"]
 
+NO_GROUP = "（記入なし）"
 SHOWN = 50  # people on a terminal; --json and the reminder list hold all
 RosterOption = Annotated[
     Path | None, typer.Option(metavar="ROSTER", help="この名簿の人を対象にします（省略時は登録した人）。")
@@ -175,9 +176,9 @@ def status_text(found: Status) -> str:
     for name, counts in found.by_device_os.items():
         lines.append(f"  端末 {name}：{counts['active']:,}/{counts['planned']:,} 名がログイン済み")
     lines += [
-        f"  {label}（ログイン済み/対象）：{_shares(groups)}"
+        f"  {label}（ログイン済み/対象）：{said}"
         for label, groups in (("区", found.by_ward), ("局", found.by_bureau))
-        if set(groups) - {"（記入なし）"}
+        if (said := _shares(groups))
     ]
     if found.stuck:
         said = "、".join(f"{REASONS[code]} {count:,} 名" for code, count in found.stuck_by.items())
@@ -194,7 +195,11 @@ def status_text(found: Status) -> str:
 def _shares(groups: Mapping[str, Mapping[str, int]]) -> str:
     """Each group in few letters, those first in which most have still to log in."""
     ordered = sorted(groups.items(), key=lambda one: one[1]["active"] - one[1]["planned"])
-    return "、".join(f"{name} {counts['active']:,}/{counts['planned']:,}" for name, counts in ordered)
+    return "、".join(
+        f"{name} {counts['active']:,}/{counts['planned']:,}"
+        for name, counts in ordered
+        if name != NO_GROUP  # nobody is in a ward and in a bureau
+    )
 
 
 def _others(planned: Invitations) -> list[str]:
