@@ -62,7 +62,7 @@ def table_html(
     body = []
     for row in rows[:limit]:
         cells = "".join(
-            f'<td class="bk-n">{esc(cell)}</td>'
+            f'<td class="bk-n">{f"{cell:,}" if isinstance(cell, int) else esc(cell)}</td>'
             if isinstance(cell, int | float) or (isinstance(cell, str) and _RATE.fullmatch(cell))
             else f"<td>{'' if cell is None else esc(cell)}</td>"
             for cell in row

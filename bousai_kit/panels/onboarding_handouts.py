@@ -100,7 +100,7 @@ class HandoutSteps(PanelModel):
         others = plans_of_other_kits(bench.home)
         if others:
             notes.append(
-                f"このほかに、別の版のキットで登録した計画が {len(others):,} 件あり、その配付資料はここでは作れません"
+                f"別の版のキットで登録した計画 {len(others):,} 件の配付資料は、ここでは作れません"
                 f"（{'、'.join(others[:3])}）。登録したときの版で作るか、管理画面でパスワードを再設定してください。"
             )
         self.handout_notes = notes
