@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-MEMORY = Path("/dev/shm")
-ENOUGH = 50_000_000
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +35,11 @@ def home(founded: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def swift(tmp_path: Path) -> Iterator[Path]:
-    """A folder on which a commit waits for no disk, where there is one: for hundreds of small homes.
+    """A folder on which a commit waits for no disk, where there is one: for hundreds of small homes."""
+    from tests.onboarding.onlab import in_memory
 
-    What is committed is the same; a test in which a machine could lose power has no use for it.
-    """
-    usable = os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free > ENOUGH
-    if not usable:
+    if in_memory() is None:
         yield tmp_path
         return
-    with tempfile.TemporaryDirectory(prefix="bousai-test-", dir=MEMORY) as folder:
+    with tempfile.TemporaryDirectory(prefix="bousai-test-", dir=in_memory()) as folder:
         yield Path(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -23,6 +24,8 @@ from bousai_kit.steps import tenant_on
 from bousai_kit.workbench import Workbench, open_workbench
 
 Found = TypeVar("Found")
+MEMORY = "/dev/shm"
+ENOUGH = 50_000_000
 
 
 @lru_cache(maxsize=8)
@@ -69,6 +72,15 @@ def new_home(template: Path, home: Path) -> Path:
     """A home of its own with a founded, empty tenant (making a key takes longer than a test)."""
     shutil.copytree(template, home)
     return home
+
+
+def in_memory() -> str | None:
+    """Where files are kept in memory and no commit waits for a disk; None: this system has no such place.
+
+    What is committed is the same; a test in which a machine loses power has no use for it.
+    """
+    usable = os.access(MEMORY, os.W_OK | os.X_OK) and shutil.disk_usage(MEMORY).free > ENOUGH
+    return MEMORY if usable else None
 
 
 async def reborn(bench: Workbench) -> None:

@@ -31,7 +31,7 @@ from bousai_kit.roster.columns import key as alike
 from bousai_kit.sandbox.directory_state import first_login
 from bousai_kit.steps import apply_on
 from bousai_kit.workbench import Workbench
-from tests.onboarding.onlab import bench_at, city, new_home, plan_for
+from tests.onboarding.onlab import bench_at, city, in_memory, new_home, plan_for
 
 PEOPLE = city(5, 2).people
 UNITS = city(5, 2).units
@@ -87,7 +87,7 @@ by_hand = st.lists(
 
 
 def on_a_bench(founded: Path, work: Callable[[Workbench], Awaitable[None]]) -> None:
-    folder = Path(tempfile.mkdtemp())
+    folder = Path(tempfile.mkdtemp(prefix="bousai-test-", dir=in_memory()))
 
     async def main() -> None:
         async with await bench_at(new_home(founded, folder / "home")) as bench:
