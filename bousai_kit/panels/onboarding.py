@@ -88,7 +88,7 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
         self.confirmed = False
         self.refresh()
 
-    @tl.observe("checked", "plan", "result", "status", "handouts", "confirmed", "saved_note")
+    @tl.observe("checked", "plan", "result", "status", "handouts", "confirmed", "saved_note", "undoing")
     def _changed(self, _: Any) -> None:
         self.refresh()
 
@@ -254,6 +254,9 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
         if self.undo_open and not self.busy:
             missing.append("取り消しの残り")
             return GO_ON
+        if self.undoing:
+            missing.append("取り消し")
+            return "取り消しています。終わるまでお待ちください（下の「停止する」で止められます）。"
         edited, errors = self.unsaved
         if edited and plan is None:
             missing += ["直した名簿の保存", "計画", "登録", "配付資料", "ログインの確認"]
@@ -288,6 +291,8 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
         done.append(f"計画（新規 {plan.count('create'):,} 名、変更 {plan.count('update'):,} 名）")
         if result is None or not result.complete:
             missing += ["登録", "配付資料", "ログインの確認"]
+            if self.console_step and not self._applying:
+                return self.console_step
             if self._applying:
                 return "登録しています。終わるまでお待ちください（下の「停止する」で止められます）。"
             if result is not None and not self.busy:

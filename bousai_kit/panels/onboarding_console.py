@@ -58,6 +58,17 @@ class ConsoleSteps(PanelModel):
     def _other_files(self, _: Any) -> None:
         self.console_files, self.console_doubt = [], ""
 
+    @property
+    def console_step(self) -> str:
+        """What to do where the API registers nobody; "": it may."""
+        plan, result = getattr(self, "plan", None), getattr(self, "result", None)
+        notes = plan.notes if plan is not None else ()
+        if not (any(CONSOLE_WAY in one for one in notes) or getattr(result, "refused", False)):
+            return ""
+        if not self.console_files:
+            return "API では登録できません。手順 3 の「管理者画面用のファイルを作る」を押してください。"
+        return "できた ZIP をダウンロードし、中の「手順.txt」のとおり管理者画面で取り込んでください。"
+
     async def make_console_files(self) -> ConsoleFiles:
         """Write the console's bulk files of the chosen roster; nothing is registered."""
         from bousai_kit.clock import in_thread

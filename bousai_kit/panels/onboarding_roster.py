@@ -53,6 +53,7 @@ class RosterMending(PanelModel):
     saved, saved_note = tl.Unicode(""), tl.Unicode("")
     as_utf8 = tl.Bool(False)
     earlier = tl.Tuple()
+    _saving = False
 
     if TYPE_CHECKING:
 
@@ -66,6 +67,7 @@ class RosterMending(PanelModel):
             self.desk.close()
         self.desk, self.desk_note = None, ""
         self.saved = self.saved_note = ""
+        self.table_open = self.table_open and self._saving  # another roster: an empty fold helps nobody
 
     def keep_choice(self) -> None:
         """Remember which files are in use: a notebook that is opened anew begins with the sample's."""
@@ -184,7 +186,11 @@ class RosterMending(PanelModel):
         finally:
             desk.frozen = False
         desk.saved()
-        self.roster_path = str(path)
+        self._saving = True
+        try:
+            self.roster_path = str(path)
+        finally:
+            self._saving = False
         self.as_utf8 = False
         checked = await self.check_roster()
         said = f"保存しました：{path.name}（元のファイルはそのままです）。"

@@ -49,6 +49,8 @@ class UndoSteps(PanelModel):
     undo_result : UndoResult or None
     undo_review : str
         Path of the file for the second person.
+    undoing : bool
+        It is being taken back now.
     """
 
     undo_choices = tl.List(tl.Any())
@@ -60,6 +62,7 @@ class UndoSteps(PanelModel):
     undo_typed = tl.Unicode("")
     undo_result = tl.Any(None)
     undo_review = tl.Unicode("")
+    undoing = tl.Bool(False)
 
     @tl.observe("undo_of")
     def _other_apply(self, _: Any) -> None:
@@ -167,6 +170,7 @@ class UndoSteps(PanelModel):
         bench, undo = self.bench, self.undo_plan
         self.undo_typed = ""  # a second click finds nothing confirmed
         whole: Any = self
+        self.undoing = True
         try:
             result = await carry_undo(
                 undo,
@@ -182,6 +186,7 @@ class UndoSteps(PanelModel):
             self.undo_plan = None
             raise GuardError(str(error), hint="「取り消しの内容を見る」をもう一度押してください。") from None
         finally:
+            self.undoing = False
             await self.find_applied()
             whole.plan = whole.result = whole.status = None  # what was said of the tenant is true no more
             whole.confirmed = False
