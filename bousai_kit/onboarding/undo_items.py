@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-__all__ = ["FIELDS", "KINDS", "UndoPlan"]
+__all__ = ["FIELDS", "KINDS", "UndoPlan", "by_reason", "some_of"]
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "userExternalKey": ("external_key",),
@@ -143,11 +143,8 @@ class UndoPlan:
 
     def sentences(self) -> list[str]:
         """What will happen, what cannot first."""
-        reasons: dict[str, list[str]] = {}
-        for one in self.impossible:
-            reasons.setdefault(one["reason"], []).append(one["subject"])
-        whole = list(reasons.items())
-        said = [f"取り消せないもの：{_some(subjects)}（{reason}）" for reason, subjects in whole[:20]]
+        whole = list(by_reason(self.impossible).items())
+        said = [f"取り消せないもの：{some_of(subjects)}（{reason}）" for reason, subjects in whole[:20]]
         left = sum(len(subjects) for _, subjects in whole[20:])
         if left:
             said.append(f"取り消せないものは、ほかに {left:,} 件あります。")
@@ -172,7 +169,15 @@ class UndoPlan:
         }
 
 
-def _some(subjects: Sequence[str]) -> str:
+def by_reason(impossible: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """What cannot be taken back, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for one in impossible:
+        reasons.setdefault(one["reason"], []).append(one["subject"])
+    return reasons
+
+
+def some_of(subjects: Sequence[str]) -> str:
     """The first few by name."""
     more = f" ほか {len(subjects) - 5:,} 件" if len(subjects) > 5 else ""
     return "、".join(subjects[:5]) + more

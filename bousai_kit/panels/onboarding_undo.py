@@ -295,9 +295,11 @@ def undo_html(undo: UndoPlan | None, rows: Sequence[tuple[str, str, str]]) -> st
     """What cannot be taken back, then how much is, then each."""
     if undo is None:
         return ""
-    impossible = [(one["subject"], one["reason"]) for one in undo.impossible]
+    from bousai_kit.onboarding.undo_items import by_reason, some_of
+
+    impossible = [(some_of(subjects), reason) for reason, subjects in by_reason(undo.impossible).items()]
     first = (
-        table_html(f"取り消せないもの（{len(impossible):,} 件）", ("対象", "理由"), impossible)
+        table_html(f"取り消せないもの（{len(undo.impossible):,} 件）", ("対象", "理由"), impossible)
         if impossible
         else "<p><b>取り消せないものはありません。</b></p>"
     )
@@ -330,7 +332,9 @@ def undo_result_html(result: UndoResult | None) -> str:
     if failed:
         text += table_html("取り消せなかったもの", ("職員番号など", "理由"), failed)
     if result.impossible:
-        kept = [(one["subject"], one["reason"]) for one in result.impossible]
+        from bousai_kit.onboarding.undo_items import by_reason, some_of
+
+        kept = [(some_of(subjects), reason) for reason, subjects in by_reason(result.impossible).items()]
         text += table_html("取り消せなかったので、手で確かめるもの", ("対象", "理由"), kept)
     if not result.complete:
         text += (
