@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -235,7 +236,7 @@ def stuck_table(status: Status | None, code: str = "") -> str:
             one["staff_number"],
             one["ward"] or one["bureau"],
             one["reason"],
-            one["todo"],
+            _without_commands(one["todo"]),
             one["give_to"] or "（連絡員なし）",
         )
         for one in found
@@ -261,10 +262,15 @@ def invitations_html(planned: Invitations | None, result: InviteResult | None) -
     return text + f"<p>いま招待メールを送れる人：{len(planned.invitees):,} 名（1 人 1 日 1 通まで）</p>"
 
 
+def _without_commands(todo: str) -> str:
+    """What to do, without the command that does it: here it is a button."""
+    return re.sub(r"（onboard [^）]*）", "", todo)
+
+
 def others_table(planned: Invitations | None) -> str:
     """Who gets no mail, why, and what to do instead; those who have logged in left out."""
     rows = [
-        (one["staff_number"], one["reason"], one["todo"])
+        (one["staff_number"], one["reason"], _without_commands(one["todo"]))
         for one in (() if planned is None else planned.others)
         if one["code"] != "logged_in"
     ]

@@ -201,7 +201,7 @@ def require_ok(roster: Roster) -> Roster:
         first = errors[0]
         where = f"{first.row} 行目{f' {first.column}' if first.column else ''}" if first.row else "全体"
         raise RosterError(
-            f"名簿に {len(errors)} 件の誤りがあります（最初は {where}: {first.problem}）",
+            f"名簿に {len(errors)} 件の誤りがあります。最初は {where}：{first.problem}",
             issues=roster.issues,
             hint="`bousai onboard check` で全件を確認し、名簿を直してから、もう一度実行してください。",
         )
