@@ -34,9 +34,11 @@ def files_are_made(sight: Any, lab: Any, roster: Path) -> None:
     sight.press("計画を作る", timeout_s=60)
     sight.page.get_by_text(FOLD).first.wait_for(timeout=60_000)
     sight.wait_for("Free プランでは API による登録はできません")
+    sight.wait_for("手順 3 の「管理者画面用のファイルを作る」を押してください。")  # not to agree to the plan
     sight.press("管理者画面用のファイルを作る")
     sight.wait_for("2_メンバー_自動作成_002.xlsx")
     sight.wait_for("【未確認】")
+    sight.wait_for("できた ZIP をダウンロードし")
     sight.page.get_by_text(FOLD).first.scroll_into_view_if_needed()
     sight.shoot("10_console")
     name, content = saved(sight, "取り込むファイルと手順")
