@@ -85,7 +85,8 @@ class Here:
             oldest = f"（最も古いものは {max(days):,} 日前）" if days else ""
             said.append(f"初期パスワードの元になる秘密が {len(waiting)} 件残っています{oldest}。")
             todo.append(
-                "配付が済んだら、秘密を `bousai onboard handouts PLAN.json --destroy` で破棄してください。"
+                "配付が済んだら、10_onboarding の「配付を終える（以後は印刷できません）」を押すか、"
+                "`bousai onboard handouts PLAN.json --destroy` で秘密を破棄してください。"
             )
         if files:
             shown = "、".join(str(path) for path in files[:3])
