@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -217,8 +218,11 @@ def resume(people: int, rounds: int) -> dict[str, Any]:
             numbers = [item.person.staff_number for item in plan.people[first : first + 16]]
             (here / "next").write_text(" ".join(numbers))
             for _ in range(rounds):
-                words = [sys.executable, __file__, "--child", str(here)]
-                done = subprocess.run(words, capture_output=True, text=True, check=False)
+                with tempfile.TemporaryDirectory(dir=folder) as once:  # a run leaves intents behind
+                    copy = Path(once) / here.name
+                    shutil.copytree(here, copy)
+                    words = [sys.executable, __file__, "--child", str(copy)]
+                    done = subprocess.run(words, capture_output=True, text=True, check=False)
                 if done.returncode:
                     raise SystemExit(done.stderr)
                 for key, value in json.loads(done.stdout).items():
