@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "bousai_kit"
 FLOORS = {  # higher numbers may import lower ones
     "errors": 0,
     "clock": 0,
+    "files": 0,
     "locks": 0,
     "settings": 1,
     "ledger": 1,

@@ -53,8 +53,8 @@ def register_activation(onboard: typer.Typer) -> None:
                 found = await status_on(bench, people, auth=auth)
                 document = found.as_json()
                 if plot is not None:
+                    from ..files import write_private
                     from ..onboarding.curve import draw_curve
-                    from ..onboarding.plan_file import write_private
 
                     font = bench.settings.font
                     png = await in_thread(bench.clock, lambda: draw_curve(found.curve, font=font))
@@ -165,8 +165,8 @@ def status_text(found: Status) -> str:
     from ..onboarding.stuck import REASONS
 
     lines = [
-        f"対象 {found.planned:,} 名、登録済み {found.created:,} 名、案内済み {found.invited:,} 名、"
-        f"ログイン済み {found.active:,} 名、登録待ち {found.pending:,} 名、"
+        f"対象 {found.planned:,} 名、アカウント作成済み {found.created:,} 名、案内済み {found.invited:,} 名、"
+        f"ログイン済み {found.active:,} 名、未ログイン（登録待ち） {found.pending:,} 名、"
         f"Bot の反応あり {found.reachable:,} 名"
     ]
     if found.uninvited:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from bousai_kit.drills.scenario import Scenario
 from bousai_kit.errors import DrillError
+from bousai_kit.files import write_private
 from bousai_kit.locks import take_lock
 from bousai_kit.roster import Roster
 
@@ -52,13 +53,13 @@ def keep_inputs(
     folder.mkdir(exist_ok=True, mode=0o700)
     if roster_file(home, drill_id) is None:
         name, raw = _roster_bytes(roster)
-        _write(folder / name, raw)
+        write_private(folder / name, raw)
     if scenario.raw and not (folder / "scenario.yaml").exists():
-        _write(folder / "scenario.yaml", scenario.raw)
+        write_private(folder / "scenario.yaml", scenario.raw)
     known = read_logins(home, drill_id)
     if dict(logins) != known:
         merged = {**known, **logins}
-        _write(folder / "people.json", json.dumps(merged, ensure_ascii=False, indent=0).encode())
+        write_private(folder / "people.json", json.dumps(merged, ensure_ascii=False, indent=0).encode())
 
 
 def roster_file(home: Path, drill_id: str) -> Path | None:
@@ -87,17 +88,6 @@ def _roster_bytes(roster: Roster) -> tuple[str, bytes]:
 
     header, rows = roster_rows(roster)
     return "roster.csv", csv_bytes(header, rows)
-
-
-def _write(path: Path, raw: bytes) -> None:
-    """Whole or not at all, for the owner only."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-    with os.fdopen(file, "wb") as out:
-        out.write(raw)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(part, path)
 
 
 class DrillLock:

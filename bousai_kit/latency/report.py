@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bousai_kit.errors import ConfigError, os_reason
+from bousai_kit.files import write_whole
 from bousai_kit.latency.analysis import Analysis, say_s
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def build_report(
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
-            _replace(out / name, content)
+            write_whole(out / name, content)
     except OSError as error:
         raise ConfigError(
             f"報告書を書き出せません（{out}：{os_reason(error)}）。",
@@ -81,13 +80,3 @@ def build_report(
             hint="書き出し先の権限と空き容量を確認してください。Excel で開いている場合は閉じてください。",
         ) from None
     return {name: out / name for name in contents}
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

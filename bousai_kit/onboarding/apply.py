@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bousai_kit.clock import in_thread
 from bousai_kit.errors import GuardError
+from bousai_kit.files import write_private
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.carry import Carrier, Tell
 from bousai_kit.onboarding.drift import check_drift
@@ -20,7 +21,7 @@ from bousai_kit.onboarding.items import REJECTED, Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.living import Living
 from bousai_kit.onboarding.passwords import PlanSecret
-from bousai_kit.onboarding.plan_file import content_digest, keep_copy, write_private
+from bousai_kit.onboarding.plan_file import content_digest, keep_copy
 from bousai_kit.onboarding.room_steps import RoomWork
 from bousai_kit.onboarding.steps import Step, Work
 from bousai_kit.onboarding.tenant_view import read_tenant

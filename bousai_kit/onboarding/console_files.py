@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bousai_kit.errors import InputError, os_reason
+from bousai_kit.files import write_private
 from bousai_kit.onboarding.console import MEMBERS_PER_FILE, UNITS_PER_FILE, ConsoleFile, ConsoleFiles
 from bousai_kit.onboarding.console_table import COLUMNS_FILE, METHODS
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
-from bousai_kit.onboarding.plan_file import write_private
 from bousai_kit.tables import xlsx_bytes
 
 __all__ = ["CONSOLE_ID", "README", "ConsolePasswords", "readme_text", "write_console"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bousai_kit.errors import ConfigError, GuardError
-from bousai_kit.onboarding.plan_file import write_private
+from bousai_kit.files import write_private
 
 __all__ = [
     "COLUMNS_FILE",

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from bousai_kit.files import sweep, whole_file
 from bousai_kit.onboarding.handout_pdf import Slip, make, make_elsewhere, pages_of, without_glyph
 
-__all__ = ["PART", "Handouts", "sweep", "write_handouts"]
+__all__ = ["PART", "Handouts", "write_handouts"]
 
 PART = 300
 """People in one file."""
@@ -102,11 +101,11 @@ def write_handouts(
     with contextlib.ExitStack() as stack, _ahead(maker, orders) as made:
         archive, taken = None, set[str]()
         if single:
-            zipped = stack.enter_context(_whole(files[0]))
+            zipped = stack.enter_context(whole_file(files[0]))
             archive = stack.enter_context(zipfile.ZipFile(zipped, "w", zipfile.ZIP_STORED))
         for number, (pages, pdfs, so_far) in enumerate(zip(work, made, done, strict=True)):
             if archive is None:
-                with _whole(files[number]) as file:
+                with whole_file(files[number]) as file:
                     file.write(pdfs[0])
             else:
                 for inside, pdf in zip(_names(pages, number, taken), pdfs, strict=True):
@@ -178,45 +177,6 @@ def _names(pages: Sequence[tuple[Slip | None, Any]], part: int, taken: set[str])
 def _safe(key: str, number: int) -> str:
     kept = "".join(c for c in key if c.isascii() and (c.isalnum() or c in "-_"))
     return kept or f"{number + 1:04d}"
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its place when it is complete; its owner alone can read it from the first byte."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    try:
-        with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def sweep(out: Path) -> int:
-    """Remove what a killed process left half written; how many files."""
-    gone = 0
-    for part in out.glob(".*.part"):
-        pid = part.name.split(".")[-3]
-        if pid.isdecimal() and not _alive(int(pid)):
-            with contextlib.suppress(OSError):  # Windows keeps what is open
-                part.unlink(missing_ok=True)
-                gone += 1
-    return gone
-
-
-def _alive(pid: int) -> bool:
-    if os.name != "posix":
-        return False  # an open file cannot be removed there
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _remove_others(out: Path, name: str, files: Sequence[Path]) -> None:

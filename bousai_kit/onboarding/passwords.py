@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bousai_kit.errors import ConfigError, os_reason
+from bousai_kit.files import write_whole
 
 __all__ = ["PlanSecret", "derive_password", "home_mark", "is_strong", "plans_folder"]
 
@@ -38,22 +39,14 @@ def home_mark(home: Path, plan_id: str) -> str:
     """Tells a plan made in this home from one made elsewhere; says nothing of where that is."""
     path = plans_folder(home) / "home.id"
     if not path.is_file():
-        _place(path, secrets.token_hex(16).encode())
+        _once(path, secrets.token_hex(16).encode())
     return hmac.new(path.read_bytes(), plan_id.encode(), hashlib.sha256).hexdigest()[:16]
 
 
-def _place(path: Path, content: bytes) -> None:
-    """Write a new file for its owner alone: whole or not at all, and never over another one."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def _once(path: Path, content: bytes) -> None:
+    """The first that is written stays."""
+    with contextlib.suppress(FileExistsError):
+        write_whole(path, content, private=True, over=False)
 
 
 class PlanSecret:
@@ -149,7 +142,7 @@ class PlanSecret:
         """The secret, made now if there is none; two processes at once get the same one."""
         if not self.exists:
             plans_folder(self._home)
-            _place(self.path, secrets.token_bytes(32).hex().encode())
+            _once(self.path, secrets.token_bytes(32).hex().encode())
         return self.read()
 
     @contextlib.contextmanager

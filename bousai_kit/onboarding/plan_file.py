@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, replace
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bousai_kit.errors import InputError, os_reason
+from bousai_kit.files import write_private
 from bousai_kit.onboarding.bulk import collecting_later
 from bousai_kit.onboarding.items import (
     LABELS,
@@ -41,7 +40,6 @@ __all__ = [
     "plan_digest",
     "prepare_plan",
     "save_plan",
-    "write_private",
 ]
 
 FORMAT = "bousai-onboarding-plan/3"
@@ -166,21 +164,6 @@ def kept_plan(home: Path, plan_id: str) -> Plan:
             hint="`bousai onboard apply` を実行したのと同じ BOUSAI_HOME で実行してください。",
         )
     return load_plan(path)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file for its owner alone, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 # -- out and in ---------------------------------------------------------------------------------------

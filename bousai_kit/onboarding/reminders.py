@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bousai_kit.errors import InputError
+from bousai_kit.files import write_private
 from bousai_kit.onboarding.activation import expected_of
 from bousai_kit.onboarding.curve import day_of
-from bousai_kit.onboarding.plan_file import write_private
 from bousai_kit.onboarding.stuck import REASONS, give_to, group_of
 from bousai_kit.tables import xlsx_bytes
 

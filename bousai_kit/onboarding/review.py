@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bousai_kit.files import write_private
 from bousai_kit.onboarding.items import LABELS, STAYS, PersonItem, Plan
-from bousai_kit.onboarding.plan_file import write_private
 from bousai_kit.onboarding.posts import KINDS, count_posts, deputies_in_doubt, posts_of
 from bousai_kit.onboarding.titles import KINDS as TITLES
 from bousai_kit.tables import xlsx_bytes

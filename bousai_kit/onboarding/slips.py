@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bousai_kit.clock import in_thread
 from bousai_kit.errors import GuardError, InputError
+from bousai_kit.files import write_private
 from bousai_kit.ledger import NewEvent
 from bousai_kit.onboarding.activation import EXPIRES
 from bousai_kit.onboarding.facts import ACTIVATION
@@ -24,7 +25,6 @@ from bousai_kit.onboarding.handouts import Handouts, write_handouts
 from bousai_kit.onboarding.items import PersonItem, Plan
 from bousai_kit.onboarding.journal import Journal
 from bousai_kit.onboarding.passwords import PlanSecret, derive_password
-from bousai_kit.onboarding.plan_file import write_private
 
 if TYPE_CHECKING:
     from bousai_kit.clock import Clock

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bousai_kit.errors import ConfigError, GuardError, InputError, os_reason
+from bousai_kit.files import write_private
 from bousai_kit.onboarding.passwords import home_mark
-from bousai_kit.onboarding.plan_file import write_private
 from bousai_kit.onboarding.undo_items import KINDS, UndoPlan
 
 __all__ = ["check_undo_place", "is_undo_file", "load_undo", "name_undo", "save_undo"]

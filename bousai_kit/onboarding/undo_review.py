@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bousai_kit.files import write_private
 from bousai_kit.onboarding.items import LABELS, PRIVATE, PersonItem, Plan
-from bousai_kit.onboarding.plan_file import write_private
 from bousai_kit.onboarding.undo_items import FIELDS, UndoPlan
 from bousai_kit.tables import xlsx_bytes
 

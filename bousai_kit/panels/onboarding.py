@@ -118,7 +118,7 @@ class OnboardingModel(ActivationModel, ConsoleSteps, HandoutSteps, ReviewSteps, 
         InputError
             Too large, or neither CSV nor XLSX.
         """
-        from bousai_kit.onboarding.plan_file import write_private
+        from bousai_kit.files import write_private
 
         what = "組織" if units else "名簿"
         plain = re.sub(r"[\x00-\x1f/\\:*?\"<>|]", "_", name).lstrip(".")[-80:] or f"{what}.csv"

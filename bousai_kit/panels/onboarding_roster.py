@@ -71,7 +71,7 @@ class RosterMending(PanelModel):
 
     def keep_choice(self) -> None:
         """Remember which files are in use: a notebook that is opened anew begins with the sample's."""
-        from bousai_kit.onboarding.plan_file import write_private
+        from bousai_kit.files import write_private
 
         chosen = [str(self._path(text) or "") for text in (self.roster_path, self.orgunits_path)]
         with contextlib.suppress(OSError):

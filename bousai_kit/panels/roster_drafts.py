@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bousai_kit.errors import InputError
-from bousai_kit.onboarding.plan_file import write_private
+from bousai_kit.files import write_private
 from bousai_kit.sandbox.locks import FolderLock
 
 __all__ = ["Drafts"]

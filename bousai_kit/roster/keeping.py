@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bousai_kit.errors import InputError, os_reason
+from bousai_kit.files import write_whole
 from bousai_kit.roster.editing import RosterTable
 from bousai_kit.tables import read_bytes
 
@@ -58,12 +56,12 @@ def save_beside(table: RosterTable, now: datetime, *, encoding: str = "", over: 
     name = f"{_OURS.sub('', source.stem)}_修正_{now:%Y%m%d-%H%M}"
     try:
         if over:
-            return _put(content, source, like=source, over=True)
+            return write_whole(source, content, private=True, like=source)
         for number in range(1, 1000):
             try:
                 extra = f"-{number}" if number > 1 else ""
                 path = source.with_name(f"{name}{extra}{source.suffix}")
-                return _put(content, path, like=source)
+                return write_whole(path, content, private=True, over=False, like=source)
             except FileExistsError:
                 continue
     except OSError as error:
@@ -72,36 +70,6 @@ def save_beside(table: RosterTable, now: datetime, *, encoding: str = "", over: 
             hint="「ダウンロード」で手元に保存するか、書き込めるフォルダーに名簿を移してください。",
         ) from None
     raise InputError("同じ名前のファイルが多すぎます。", hint="1 分待って、もう一度保存してください。")
-
-
-def _put(content: bytes, path: Path, *, like: Path, over: bool = False) -> Path:
-    """Write whole or not at all; `FileExistsError` rather than over another file."""
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(like, part)
-        if over:
-            os.replace(part, path)
-        else:
-            _link(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
-
-
-def _link(part: Path, path: Path) -> None:
-    """Give the written file its name, unless another file has it."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise
-    except (OSError, AttributeError):  # a file system without links
-        if path.exists():
-            raise FileExistsError(path) from None
-        os.rename(part, path)
 
 
 # -- drafts -------------------------------------------------------------------------------------------

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import IO
 
 from bousai_kit.errors import InputError
+from bousai_kit.files import write_whole
 from bousai_kit.tables.delimited import HARMFUL
 
 __all__ = ["csv_bytes", "write_csv", "write_xlsx", "xlsx_bytes"]
@@ -137,22 +135,10 @@ def _sheet_name(name: str, taken: set[str]) -> str:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write beside and rename: another program sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(part, "wb") as file:
-            _flush(file, content)
-        os.replace(part, path)
+        write_whole(path, content)
     except PermissionError:
         raise InputError(
             f"{path.name} に書き込めません。",
             hint="Excel などで開いていたら閉じてから、もう一度実行してください。",
         ) from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _flush(file: IO[bytes], content: bytes) -> None:
-    file.write(content)
-    file.flush()
-    os.fsync(file.fileno())
