@@ -66,6 +66,13 @@ class Ask:
         """Its identity: equal for the same request."""
         return request_key(self.method, self.target, self.body)
 
+    @property
+    def bot(self) -> bool:
+        """It administers a bot, which takes one such request at a time, whoever sends it."""
+        return self.turn is not None and any(
+            isinstance(key, tuple) and key[0] == "bot" for key in self.turn.keys
+        )
+
     def check_due(self, now: datetime) -> None:
         """Refuse to leave too late.
 

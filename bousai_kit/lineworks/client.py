@@ -312,7 +312,7 @@ class LineWorksClient:
         if outcome.status == 404 and ask.method == "DELETE" and tries.maybe_done and not outcome.page:
             outcome.status, outcome.content = 204, b""  # an earlier try did it
             return Action.DONE
-        action = judge_answer(outcome.status, safe=ask.safe, tries=tries, patience=patience)
+        action = judge_answer(outcome.status, safe=ask.safe, tries=tries, patience=patience, bot=ask.bot)
         tries.maybe_done |= outcome.status >= 500
         return action
 

@@ -48,11 +48,14 @@ class Patience:
         Of a POST that never left this machine.
     refusals : int
         Of a request that met 429 (certainly not processed): beside a greedy stranger, ten were seen.
+    overlaps : int
+        Of a write to a bot that another program was just writing to (409).
     """
 
     repeats: int = len(_BACK_OFF_S)
     unsent: int = len(_UNSENT_S)
     refusals: int = 20
+    overlaps: int = 4
 
 
 @dataclass(slots=True)
@@ -83,8 +86,8 @@ class Tries:
     maybe_done: bool = False
 
 
-def judge_answer(status: int, *, safe: bool, tries: Tries, patience: Patience) -> Action:
-    """What an answer's status asks for."""
+def judge_answer(status: int, *, safe: bool, tries: Tries, patience: Patience, bot: bool = False) -> Action:
+    """What an answer's status asks for; a write to a `bot` (409) may have met another program's."""
     if 200 <= status < 300:
         return Action.DONE
     if status < 400:  # no refusal, and not what was expected: a write may have been done
@@ -93,6 +96,8 @@ def judge_answer(status: int, *, safe: bool, tries: Tries, patience: Patience) -
         return Action.FAIL if tries.renewed else Action.RENEW
     if status == 429:
         return Action.PAUSE if tries.refusals < patience.refusals else Action.FAIL
+    if status == 409 and safe and bot:
+        return Action.BACK_OFF if tries.broken < patience.overlaps else Action.FAIL
     if status >= 500:
         if not safe:
             return Action.UNKNOWN

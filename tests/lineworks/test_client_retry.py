@@ -180,6 +180,27 @@ def test_patience_with_429_ends() -> None:
     assert len(wire.seen) == 21
 
 
+# -- 409 ------------------------------------------------------------------------------------------------
+
+
+def test_a_write_to_a_bot_lets_another_programs_pass_and_no_other_409_is_repeated() -> None:
+    overlap = (409, {"code": "CONFLICT", "description": "Another request is being processed."})
+
+    async def change(client: LineWorksClient, _: Wire) -> Any:
+        return await client.bots.patch(1, {"enableCallback": True})
+
+    result, wire = run(change, script(overlap, overlap, (200, {})))
+    assert not isinstance(result, Exception)
+    assert len(wire.seen) == 3
+    assert wire.seen[-1].at >= 2
+    error, wire = run(change, script(overlap))
+    assert isinstance(error, Conflict)
+    assert len(wire.seen) == 5
+    error, wire = run(patch, script(overlap))
+    assert isinstance(error, Conflict)
+    assert len(wire.seen) == 1
+
+
 # -- no answer, 5xx -------------------------------------------------------------------------------------
 
 
