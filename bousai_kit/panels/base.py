@@ -139,6 +139,7 @@ class PanelModel(tl.HasTraits):
             self._home = asyncio.get_running_loop()
         self._told_at = -math.inf
         self._waiting: tuple[int, int, str] | None = None
+        self._later: asyncio.TimerHandle | None = None
 
     @property
     def unattended(self) -> bool:
@@ -227,11 +228,14 @@ class PanelModel(tl.HasTraits):
         wait = self._told_at + self.min_interval_s - now
         if wait <= 0:
             self._flush()
-        else:
+        elif self._later is None:
             with contextlib.suppress(RuntimeError):  # no loop: the end of the job shows it
-                asyncio.get_running_loop().call_later(wait, self._flush)
+                self._later = asyncio.get_running_loop().call_later(wait, self._flush)
 
     def _flush(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+        self._later = None
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             self._told_at = time.monotonic()
