@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,21 @@ if TYPE_CHECKING:
     from bousai_kit.onboarding.invitations import Invitations, InviteResult
     from bousai_kit.onboarding.items import Plan
     from bousai_kit.onboarding.tenant_view import TenantView
+    from bousai_kit.onboarding.undo import UndoPlan, UndoResult
     from bousai_kit.roster import Roster
     from bousai_kit.workbench import Workbench
 
-__all__ = ["apply_on", "conductor_on", "invite_on", "plan_on", "settle_on", "status_on", "tenant_on"]
+__all__ = [
+    "apply_on",
+    "carry_undo_on",
+    "conductor_on",
+    "invite_on",
+    "plan_on",
+    "plan_undo_on",
+    "settle_on",
+    "status_on",
+    "tenant_on",
+]
 
 
 @contextlib.contextmanager
@@ -58,6 +69,38 @@ async def apply_on(
             stop=stop,
             tell=tell,
         )
+
+
+async def plan_undo_on(bench: Workbench, apply_id: str) -> UndoPlan:
+    """`bousai_kit.onboarding.plan_undo` on this bench."""
+    from bousai_kit.onboarding import plan_undo
+
+    return await plan_undo(
+        apply_id, client=bench.client, ledger=bench.ledger, home=bench.home, domain_id=bench.domain_id
+    )
+
+
+async def carry_undo_on(
+    bench: Workbench,
+    undo: UndoPlan | str,
+    *,
+    stop: asyncio.Event | None = None,
+    tell: Callable[[int, int, str], None] | None = None,
+) -> UndoResult:
+    """`bousai_kit.onboarding.carry_undo` on this bench; given an apply's id, `undo_apply`."""
+    from bousai_kit.onboarding import carry_undo, undo_apply
+
+    carry: Callable[..., Awaitable[UndoResult]] = undo_apply if isinstance(undo, str) else carry_undo
+    return await carry(
+        undo,
+        client=bench.client,
+        ledger=bench.ledger,
+        clock=bench.clock,
+        home=bench.home,
+        domain_id=bench.domain_id,
+        stop=stop,
+        tell=tell,
+    )
 
 
 async def tenant_on(bench: Workbench) -> TenantView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,22 +38,19 @@ def register_undo(onboard: typer.Typer) -> None:
         """
 
         async def main() -> int:
-            from ..onboarding import carry_undo, plan_undo, undo_apply
+            from ..steps import carry_undo_on, plan_undo_on
 
             async with bench_for_cli() as bench:
-                given = _given(bench)
-                made = await plan_undo(apply_id, **given)
+                made = await plan_undo_on(bench, apply_id)
                 if out is not None:
                     return _write(made, _kept(bench.home, apply_id), out, as_json)
                 _ask(bench, made, yes=yes)
-                given |= {"clock": bench.clock}
+                at_once = yes or bench.in_sandbox  # nobody looked: what is there now is taken back
                 bar = Bar("取り消し", made.calls)
                 with stop_on_signal() as stop, bar.interrupted("取り消し"):
-                    given |= {"stop": stop, "tell": bar.update}
-                    if yes or bench.in_sandbox:  # nobody looked: what is there now is taken back
-                        result = await undo_apply(apply_id, **given)
-                    else:
-                        result = await carry_undo(made, **given)
+                    result = await carry_undo_on(
+                        bench, apply_id if at_once else made, stop=stop, tell=bar.update
+                    )
             emit(result.as_json(), lambda: _text(result), as_json)
             return _code(result, stopped=stop.is_set())
 
@@ -62,8 +59,8 @@ def register_undo(onboard: typer.Typer) -> None:
 
 async def apply_undo(path: Path, *, yes: bool, as_json: bool) -> int:
     """``onboard apply UNDO.json``."""
-    from ..onboarding import carry_undo
     from ..onboarding.undo_file import check_undo_place, load_undo
+    from ..steps import carry_undo_on
 
     made = load_undo(path)
     async with bench_for_cli() as bench:
@@ -71,8 +68,7 @@ async def apply_undo(path: Path, *, yes: bool, as_json: bool) -> int:
         _ask(bench, made, yes=yes)
         bar = Bar("取り消し", made.calls)
         with stop_on_signal() as stop, bar.interrupted("取り消し"):
-            given = _given(bench) | {"clock": bench.clock, "stop": stop}
-            result = await carry_undo(made, tell=bar.update, **given)
+            result = await carry_undo_on(bench, made, stop=stop, tell=bar.update)
     emit(result.as_apply_json(), lambda: _text(result), as_json)
     return _code(result, stopped=stop.is_set())
 
@@ -92,15 +88,6 @@ def review_undo(path: Path, out: Path, *, as_json: bool) -> int:
         said = "この端末に登録の計画の控えがないため、氏名は載っていません。"
     emit(document, f"{out} を作りました。{said}", as_json)
     return 0
-
-
-def _given(bench: Workbench) -> dict[str, Any]:
-    return {
-        "client": bench.client,
-        "ledger": bench.ledger,
-        "home": bench.home,
-        "domain_id": bench.domain_id,
-    }
 
 
 def _kept(home: Path, apply_id: str) -> Plan | None:

@@ -56,7 +56,6 @@ class Backend(Protocol):
         *,
         streams: Sequence[str] | None,
         kinds: Sequence[str] | None,
-        subject: str | None,
         limit: int,
     ) -> list[Words]: ...
 

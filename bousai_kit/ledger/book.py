@@ -270,8 +270,7 @@ class Ledger:
         self, *, after: int = 0, stream: str, kinds: Collection[str] | None = None, limit: int | None = None
     ) -> list[Line]:
         """As `read`, of each event only what it says: a third of the time where there are very many."""
-        words = partial(self._backend.words, subject=None)
-        return await self._read(words, lines, after, limit, stream, None, kinds)
+        return await self._read(self._backend.words, lines, after, limit, stream, None, kinds)
 
     async def _read(
         self,

@@ -283,11 +283,10 @@ class SqliteBackend:
         *,
         streams: Sequence[str] | None,
         kinds: Sequence[str] | None,
-        subject: str | None,
         limit: int,
     ) -> list[Words]:
         """As `page`, of each row only what the event says."""
-        return self._matching(_SELECT_WORDS, first, last, streams, kinds, subject, limit)
+        return self._matching(_SELECT_WORDS, first, last, streams, kinds, None, limit)
 
     def _matching(
         self,

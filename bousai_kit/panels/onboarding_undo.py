@@ -102,23 +102,16 @@ class UndoSteps(PanelModel):
         InputError
             No apply is chosen.
         """
-        from bousai_kit.onboarding import plan_undo
         from bousai_kit.onboarding.undo_review import undo_rows
+        from bousai_kit.steps import plan_undo_on
 
         if not self.undo_of:
             raise InputError(
                 "取り消す登録が選ばれていません。", hint="「取り消せる登録を調べる」を押してください。"
             )
-        bench = self.bench
         self.undo_plan = self.undo_result = None
         self.tell(0, 0, "取り消せるものを調べています…")
-        undo = await plan_undo(
-            self.undo_of,
-            client=bench.client,
-            ledger=bench.ledger,
-            home=bench.home,
-            domain_id=bench.domain_id,
-        )
+        undo = await plan_undo_on(self.bench, self.undo_of)
         self.undo_rows = undo_rows(undo, self._kept())
         self.undo_plan = undo
         self.tell(0, 0)
@@ -162,26 +155,17 @@ class UndoSteps(PanelModel):
         GuardError
             Nothing was shown, the word is missing, or the tenant has changed since.
         """
-        from bousai_kit.onboarding import carry_undo
         from bousai_kit.onboarding.undo_drift import UndoDrifted
+        from bousai_kit.steps import carry_undo_on
 
         if self.undo_blocker:
             raise GuardError(self.undo_blocker, hint="")
-        bench, undo = self.bench, self.undo_plan
+        undo = self.undo_plan
         self.undo_typed = ""  # a second click finds nothing confirmed
         whole: Any = self
         self.undoing = True
         try:
-            result = await carry_undo(
-                undo,
-                client=bench.client,
-                ledger=bench.ledger,
-                clock=bench.clock,
-                home=bench.home,
-                domain_id=bench.domain_id,
-                stop=self.stop_event,
-                tell=self.tell,
-            )
+            result = await carry_undo_on(self.bench, undo, stop=self.stop_event, tell=self.tell)
         except UndoDrifted as error:
             self.undo_plan = None
             raise GuardError(str(error), hint="「取り消しの内容を見る」をもう一度押してください。") from None

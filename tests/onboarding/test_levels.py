@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from bousai_kit.onboarding import build_plan, load_plan, plan_undo, save_plan, undo_apply
+from bousai_kit.onboarding import build_plan, load_plan, plan_undo, save_plan
 from bousai_kit.onboarding.bodies import build_update
 from bousai_kit.onboarding.drift import TenantDrifted
 from bousai_kit.onboarding.items import LevelItem
 from bousai_kit.onboarding.titles import KINDS, LEVEL, Kind, Title
 from bousai_kit.sandbox.faults import Fault, FaultPlan
+from bousai_kit.steps import carry_undo_on as undo
 from tests.onboarding.onlab import Killed, Killer, apply, city, plan_for, reborn, run
 from tests.onboarding.test_plan import DOMAIN, member, only, person, post, roster, view
 
@@ -134,17 +135,6 @@ def levels_of(bench: Any) -> list[str]:
 async def make(bench: Any, name: str) -> str:
     body = {"domainId": bench.domain_id, "levelName": name, "displayOrder": 7, "executive": True}
     return str((await bench.client.levels.create(body))["levelId"])
-
-
-async def undo(bench: Any, apply_id: str) -> Any:
-    return await undo_apply(
-        apply_id,
-        client=bench.client,
-        ledger=bench.ledger,
-        clock=bench.clock,
-        home=bench.home,
-        domain_id=bench.domain_id,
-    )
 
 
 def test_some_rows_have_one_and_it_is_taken_back_where_nobody_else_has_it(home: Path) -> None:
